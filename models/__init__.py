@@ -1,0 +1,27 @@
+"""Tables and their legal values. Importing this package makes every table known to the metadata."""
+
+from models.answer import Answer
+from models.api_token import ApiToken, IdempotentCall
+from models.base import Base, new_id, utc_now
+from models.client import Client, ClientAssignment, Contact
+from models.database import after_commit, db, unit_of_work
+from models.event import Event, append_event
+from models.firm import Firm, FirmLicence, Licence
+from models.invite import AcceptCode, Invite, InviteItem, InviteState, InviteToken
+from models.login import Login, Role, Sees, TeamMember
+from models.login_session import LoginSession
+from models.outbox import MailKind, MailState, Outbox
+from models.portal import AccessState, ItemGrant, PortalAccess, PortalUser, Scope
+from models.rate_limit import RateLimit
+from models.signer import Signer, SignerState
+from models.stored_file import StoredFile
+from models.template import MessageTemplate, SurveyTemplate
+from models.work_item import Audience, ItemView, WorkItem
+
+__all__ = [
+    "AcceptCode", "AccessState", "Answer", "ApiToken", "Audience", "Base", "Client", "ClientAssignment", "Contact", "Event", "Firm",
+    "FirmLicence", "IdempotentCall", "Invite", "InviteItem", "InviteState", "InviteToken", "ItemGrant", "ItemView", "Licence", "Login",
+    "LoginSession", "MailKind", "MailState", "MessageTemplate", "Outbox", "PortalAccess", "PortalUser", "RateLimit",
+    "Role", "Scope", "Sees", "Signer", "SignerState", "StoredFile", "SurveyTemplate", "TeamMember", "WorkItem",
+    "after_commit", "append_event", "db", "new_id", "unit_of_work", "utc_now",
+]

@@ -1,0 +1,110 @@
+"""The database and its one edge: `unit_of_work()`.
+
+Only edges (views, tasks, commands) open a unit of work; everything below adds and flushes. A unit of work that
+ends well commits once, one that raises keeps nothing. What must happen only after a commit (the wake-up of the
+worker) is handed to `after_commit()`.
+
+SQLite: WAL, foreign keys on, and writers begin with BEGIN IMMEDIATE. A transaction that reads first and writes
+later fails at once there when another writer came between, however long the busy timeout is; so a unit of work
+first ends the request's reading transaction and begins anew as a writer. Rows loaded before are loaded again, under
+the lock, when they are next touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy_lite import SQLAlchemy
+from sqlalchemy.orm import Session
+
+db = SQLAlchemy()
+
+_WRITES = "portal_writes"
+_AFTER_COMMIT = "portal_after_commit"
+_OPEN = "portal_unit_of_work"
+
+
+def init_database(app: Flask, url: str) -> None:
+    """Give the application its engine for `url`."""
+    options: dict[str, Any] = {"url": url, "pool_pre_ping": not url.startswith("sqlite")}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": 30, "check_same_thread": False}
+    else:
+        options["connect_args"] = {"options": "-c timezone=utc", "connect_timeout": 10}
+        options |= {"pool_size": 20, "max_overflow": 20}
+    app.config["SQLALCHEMY_ENGINES"] = {"default": options}
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            sa.event.listen(db.engine, "connect", _prepare_sqlite)
+            sa.event.listen(db.engine, "begin", _begin_sqlite)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextlib.contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """One transaction: commit at the end, nothing kept when the block raises.
+
+    Not to be nested: an inner one would commit half of the outer one's work. Raises RuntimeError then, and where
+    something was changed before it began.
+    """
+    session = db.session
+    if session.info.get(_OPEN):
+        raise RuntimeError("a unit of work is already open: only edges open one")
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError("rows were changed before the unit of work began")
+    session.rollback()
+    session.info[_OPEN] = True
+    session.info[_AFTER_COMMIT] = []
+    try:
+        session.connection(execution_options={_WRITES: True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info.pop(_OPEN)
+        callbacks = session.info.pop(_AFTER_COMMIT)
+    for callback in callbacks:
+        callback()
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` once this unit of work is committed (the same callback once only); never on a rollback."""
+    callbacks: list[Callable[[], None]] = db.session.info.setdefault(_AFTER_COMMIT, [])
+    if callback not in callbacks:
+        callbacks.append(callback)
+
+
+@contextlib.contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect the statements sent to the database within the block (tests assert that rows don't add queries)."""
+    seen: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        seen.append(statement)
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)

@@ -1,0 +1,47 @@
+"""The firm: the tenant. Every row of work hangs on one."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, id_column, link, utc_now
+
+
+class Firm(Base):
+    """A professional firm, with what its mails and pages show of it."""
+
+    __tablename__ = "firm"
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    phone: Mapped[str] = mapped_column(sa.String(60), default="")
+    reply_to: Mapped[str] = mapped_column(sa.String(320), default="")
+    colour: Mapped[str] = mapped_column(sa.String(7), default="#1f5f8b")
+    shows_titles: Mapped[bool] = mapped_column(default=False)
+    invite_days: Mapped[int | None] = mapped_column(sa.CheckConstraint("invite_days BETWEEN 1 AND 90", name="invite_days"))
+    accept_needs_code: Mapped[bool | None]
+    time_zone: Mapped[str] = mapped_column(sa.String(60), default="UTC")
+    language: Mapped[str] = mapped_column(sa.String(10), default="en")
+    is_demo: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Licence(enum.StrEnum):
+    """What a firm may have paid for. A new firm has all three; plug-ins may name further ones."""
+
+    CLIENT_REQUESTS = "client-requests"
+    FILES = "files"
+    ESIGN = "esign"
+
+
+class FirmLicence(Base):
+    """One licence held by one firm; without the row the workflow answers 402 `licence_missing`."""
+
+    __tablename__ = "firm_licence"
+
+    firm_id: Mapped[str] = link("firm", primary_key=True)
+    key: Mapped[str] = mapped_column(sa.String(60), primary_key=True)

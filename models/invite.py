@@ -1,0 +1,135 @@
+"""An invite: client x e-mail address, its link's generations, and the items that came with it.
+
+At most one pending invite per client and address, enforced by a partial unique index: whoever inserts second gets
+an IntegrityError, which means "join the existing one". A pending invite whose time is over *is* expired; the clock
+decides at each use, no job has to run for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.hybrid import hybrid_method
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base, id_column, link, state_column, utc_now
+from models.portal import Scope
+
+
+class InviteState(enum.StrEnum):
+    """Pending is the only state that moves; the others are final."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    REVOKED = "revoked"
+
+
+class Invite(Base):
+    """One address asked to join one client's portal."""
+
+    __tablename__ = "invite"
+    __table_args__ = (
+        sa.Index(
+            "uq_invite_pending", "client_id", "email", unique=True,
+            sqlite_where=sa.text("state = 'pending'"), postgresql_where=sa.text("state = 'pending'"),
+        ),
+        sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
+        sa.CheckConstraint("generation >= 1", name="generation"),
+    )
+
+    id: Mapped[str] = id_column()
+    firm_id: Mapped[str] = link("firm", index=False)
+    client_id: Mapped[str] = link("client")
+    contact_id: Mapped[str | None] = link("contact", nullable=True)
+    email: Mapped[str] = mapped_column(sa.String(320), index=True)
+    email_display: Mapped[str] = mapped_column(sa.String(320))
+    name: Mapped[str] = mapped_column(sa.String(200), default="")
+    state: Mapped[InviteState] = state_column(InviteState, InviteState.PENDING)
+    scope: Mapped[Scope] = state_column(Scope, Scope.PORTAL, "scope")
+    workflow: Mapped[str] = mapped_column(sa.String(60))  # slug of where it began
+    message: Mapped[str] = mapped_column(sa.Text, default="")
+    extra: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    invited_by_id: Mapped[str] = link("team_member")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    expires_in_days: Mapped[int] = mapped_column(default=30)
+    generation: Mapped[int] = mapped_column(default=1)
+    sends: Mapped[int] = mapped_column(default=0)  # mails asked for, reminders included
+    last_asked_at: Mapped[datetime] = mapped_column(default=utc_now)  # decides "the same within 60 s"
+    ended_at: Mapped[datetime | None]  # accepted, declined or revoked
+    ended_reason: Mapped[str] = mapped_column(sa.String(24), default="")  # e.g. not_me, address_changed
+    access_id: Mapped[str | None] = link("portal_access", nullable=True, index=False)
+
+    invited_by: Mapped[Any] = relationship("TeamMember", lazy="joined", innerjoin=True)
+    client: Mapped[Any] = relationship("Client")
+
+    @hybrid_method
+    def is_expired(self, now: datetime) -> bool:
+        """Pending, and its time is over at `now`."""
+        return self.state is InviteState.PENDING and self.expires_at <= now
+
+    @is_expired.inplace.expression
+    @classmethod
+    def _is_expired_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
+        return sa.and_(cls.state == InviteState.PENDING, cls.expires_at <= now)
+
+    @hybrid_method
+    def is_live(self, now: datetime) -> bool:
+        """Pending, and its link works at `now`."""
+        return self.state is InviteState.PENDING and self.expires_at > now
+
+    @is_live.inplace.expression
+    @classmethod
+    def _is_live_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
+        return sa.and_(cls.state == InviteState.PENDING, cls.expires_at > now)
+
+    @property
+    def greeting_name(self) -> str:
+        """The first name for "Hello ..."; empty where none is known."""
+        return self.name.split(" ")[0] if self.name else ""
+
+
+class InviteToken(Base):
+    """One generation of an invite's link. Only the SHA-256 of the token is kept.
+
+    Old generations stay, so that an old link can say that a newer mail was sent.
+    """
+
+    __tablename__ = "invite_token"
+    __table_args__ = (sa.UniqueConstraint("invite_id", "generation"),)
+
+    token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    invite_id: Mapped[str] = link("invite", index=False)
+    generation: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class InviteItem(Base):
+    """An item that the invite leads to; accepting turns each into an item grant."""
+
+    __tablename__ = "invite_item"
+
+    invite_id: Mapped[str] = link("invite", primary_key=True)
+    item_id: Mapped[str] = link("work_item", primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class AcceptCode(Base):
+    """The first half of an accept: name and password hash wait here for the mailed six-digit code.
+
+    The code itself is derived from this row's id and never stored. One row per invite; a new try replaces it.
+    """
+
+    __tablename__ = "accept_code"
+
+    id: Mapped[str] = id_column()
+    invite_id: Mapped[str] = mapped_column(sa.String(26), sa.ForeignKey("invite.id"), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    password: Mapped[str] = mapped_column(sa.String(255))
+    tries: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]

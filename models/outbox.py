@@ -1,0 +1,75 @@
+"""The outbox: a mail is a row in the same transaction as the work it speaks of.
+
+The row is the truth, the queue only a wake-up: a worker killed at any moment loses nothing, because the row with
+its lease is still there. A row says what the mail depends on (an invite's generation, an access, an item), and the
+claim checks it in the same statement, so that nothing goes out after revoke, accept or expiry. It never holds a
+token or a finished text: both are made from ids at the moment of sending.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, id_column, link, state_column, utc_now
+
+
+class MailState(enum.StrEnum):
+    """A mail's delivery. Never mixed up with the invite's state."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    BOUNCED = "bounced"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+
+class MailKind(enum.StrEnum):
+    """Which folder of templates/mail/ speaks."""
+
+    INVITE = "invite"  # depends on invite and generation
+    ACCEPT_CODE = "accept_code"  # depends on the accept code
+    ITEM = "item"  # depends on an active access
+    SIGN_IN = "sign_in"  # depends on an active access
+    STAFF_NOTICE = "staff_notice"
+    SECURITY = "security"  # password reset and the like, written by Flask-Security
+
+
+class Outbox(Base):
+    """One mail to one address."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        sa.Index(
+            "ix_outbox_due", "due_at", "id",
+            sqlite_where=sa.text("state IN ('queued', 'sending')"), postgresql_where=sa.text("state IN ('queued', 'sending')"),
+        ),
+    )
+
+    id: Mapped[str] = id_column()
+    firm_id: Mapped[str | None] = link("firm", nullable=True)
+    kind: Mapped[MailKind] = state_column(MailKind, name="kind")
+    to_email: Mapped[str] = mapped_column(sa.String(320), index=True)
+    to_name: Mapped[str] = mapped_column(sa.String(200), default="")
+    invite_id: Mapped[str | None] = link("invite", nullable=True)
+    generation: Mapped[int | None]
+    item_id: Mapped[str | None] = link("work_item", nullable=True, index=False)
+    access_id: Mapped[str | None] = link("portal_access", nullable=True)
+    accept_code_id: Mapped[str | None] = mapped_column(sa.String(26))
+    sender_id: Mapped[str | None] = link("team_member", nullable=True, index=False)
+    params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    state: Mapped[MailState] = state_column(MailState, MailState.QUEUED)
+    due_at: Mapped[datetime] = mapped_column(default=utc_now)  # next try; while sending: end of the lease
+    lease: Mapped[str | None] = mapped_column(sa.String(26))  # the claim that owns the row, a fence for settle
+    attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    message_id: Mapped[str] = mapped_column(sa.String(200), default="", index=True)
+    error: Mapped[str] = mapped_column(sa.String(500), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    sent_at: Mapped[datetime | None]
