@@ -18,8 +18,13 @@ DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 
 
@@ -54,12 +59,18 @@ class Screens:
     contexts: list[BrowserContext] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def open(self, viewport: dict[str, int] | None = None, base_url: str | None = None, **options: Any) -> Page:
+    def open(
+        self, viewport: dict[str, int] | None = None, base_url: str | None = None, **options: Any
+    ) -> Page:
         """A new person's empty page; `options` go to Playwright's new_context (java_script_enabled, locale, ...)."""
         size = viewport or DESKTOP
         context = self.browser.new_context(
             viewport=size,  # type: ignore[arg-type]
-            base_url=base_url, has_touch=size == PHONE, locale="en-GB", timezone_id="Europe/London", **options,
+            base_url=base_url,
+            has_touch=size == PHONE,
+            locale="en-GB",
+            timezone_id="Europe/London",
+            **options,
         )
         context.set_default_timeout(15_000)
         context.on("console", self._note)
@@ -97,5 +108,7 @@ def assert_accessible(page: Page) -> None:
 
 def assert_no_sideways_scroll(page: Page) -> None:
     """Fail where the page is wider than the screen."""
-    wide, screen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    wide, screen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     assert wide <= screen, f"{page.url} is {wide} px wide on a screen of {screen} px"

