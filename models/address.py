@@ -13,8 +13,23 @@ from dataclasses import dataclass
 from email_validator import EmailNotValidError, validate_email
 
 COMMON_DOMAINS = (
-    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "aol.com",
-    "proton.me", "protonmail.com", "gmx.de", "gmx.net", "web.de", "yahoo.co.uk", "hotmail.co.uk", "comcast.net", "me.com",
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "hotmail.com",
+    "live.com",
+    "yahoo.com",
+    "icloud.com",
+    "aol.com",
+    "proton.me",
+    "protonmail.com",
+    "gmx.de",
+    "gmx.net",
+    "web.de",
+    "yahoo.co.uk",
+    "hotmail.co.uk",
+    "comcast.net",
+    "me.com",
 )
 
 
@@ -42,9 +57,13 @@ def parse_address(text: object) -> Address:
     try:
         valid = validate_email(typed, strict=True, allow_smtputf8=False, check_deliverability=False)
     except EmailNotValidError as error:
-        raise BadAddress(f"{typed[:80]!r} is not an e-mail address we can send to: {_reason(error)}") from error
+        raise BadAddress(
+            f"{typed[:80]!r} is not an e-mail address we can send to: {_reason(error)}"
+        ) from error
     if valid.ascii_email is None:
-        raise BadAddress(f"{typed[:80]!r} can't be reached by ordinary mail: use letters a to z before the @.")
+        raise BadAddress(
+            f"{typed[:80]!r} can't be reached by ordinary mail: use letters a to z before the @."
+        )
     if valid.normalized != typed and valid.normalized.casefold() != typed.casefold():
         raise BadAddress(f"{typed[:80]!r} holds a look-alike letter. Did you mean {valid.normalized}?")
     return Address(key=valid.ascii_email.lower(), display=valid.normalized)

@@ -66,18 +66,29 @@ def id_column() -> Mapped[str]:
     return mapped_column(sa.String(26), primary_key=True, default=new_id)
 
 
-def link(target: str, *, index: bool = True, nullable: bool = False, primary_key: bool = False) -> Mapped[Any]:
+def link(
+    target: str, *, index: bool = True, nullable: bool = False, primary_key: bool = False
+) -> Mapped[Any]:
     """A foreign key to `table.id`. Rows are never deleted by cascade: history is appended, nothing deleted."""
     return mapped_column(
-        sa.String(26), sa.ForeignKey(f"{target}.id"), index=index and not primary_key,
-        nullable=nullable, primary_key=primary_key,
+        sa.String(26),
+        sa.ForeignKey(f"{target}.id"),
+        index=index and not primary_key,
+        nullable=nullable,
+        primary_key=primary_key,
     )
 
 
-def state_column(states: type[enum.StrEnum], default: enum.StrEnum | None = None, name: str = "state") -> Mapped[Any]:
+def state_column(
+    states: type[enum.StrEnum], default: enum.StrEnum | None = None, name: str = "state"
+) -> Mapped[Any]:
     """A column that holds one of `states`, enforced by a named check in the database."""
     kind = sa.Enum(
-        states, native_enum=False, create_constraint=True, name=name, length=24,
+        states,
+        native_enum=False,
+        create_constraint=True,
+        name=name,
+        length=24,
         values_callable=lambda members: [member.value for member in members],
     )
     return mapped_column(kind, default=default, nullable=False)

@@ -88,5 +88,7 @@ class Invalid(ProblemForPeople):
     code = "invalid"
     title = "Please check the fields"
 
-    def __init__(self, fields: Mapping[str, list[str]], sentence: str = "Some fields need another look.") -> None:
+    def __init__(
+        self, fields: Mapping[str, list[str]], sentence: str = "Some fields need another look."
+    ) -> None:
         super().__init__(sentence, fields)

@@ -22,8 +22,10 @@ class Event(Base):
     __tablename__ = "event"
     __table_args__ = (
         sa.Index(
-            "ix_event_undispatched", "id",
-            sqlite_where=sa.text("dispatched_at IS NULL"), postgresql_where=sa.text("dispatched_at IS NULL"),
+            "ix_event_undispatched",
+            "id",
+            sqlite_where=sa.text("dispatched_at IS NULL"),
+            postgresql_where=sa.text("dispatched_at IS NULL"),
         ),
         sa.Index("ix_event_client", "client_id", "id"),
     )
@@ -56,8 +58,16 @@ def append_event(
 ) -> Event:
     """Append one event to the log within the open unit of work; `data` must be plain JSON values."""
     event = Event(
-        name=name, firm_id=firm_id, workflow=workflow, actor=actor, client_id=client_id, item_id=item_id,
-        invite_id=invite_id, access_id=access_id, data=data, created_at=utc_now(),
+        name=name,
+        firm_id=firm_id,
+        workflow=workflow,
+        actor=actor,
+        client_id=client_id,
+        item_id=item_id,
+        invite_id=invite_id,
+        access_id=access_id,
+        data=data,
+        created_at=utc_now(),
     )
     db.session.add(event)
     return event

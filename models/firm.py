@@ -22,7 +22,9 @@ class Firm(Base):
     reply_to: Mapped[str] = mapped_column(sa.String(320), default="")
     colour: Mapped[str] = mapped_column(sa.String(7), default="#1f5f8b")
     shows_titles: Mapped[bool] = mapped_column(default=False)
-    invite_days: Mapped[int | None] = mapped_column(sa.CheckConstraint("invite_days BETWEEN 1 AND 90", name="invite_days"))
+    invite_days: Mapped[int | None] = mapped_column(
+        sa.CheckConstraint("invite_days BETWEEN 1 AND 90", name="invite_days")
+    )
     accept_needs_code: Mapped[bool | None]
     time_zone: Mapped[str] = mapped_column(sa.String(60), default="UTC")
     language: Mapped[str] = mapped_column(sa.String(10), default="en")

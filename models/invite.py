@@ -34,8 +34,12 @@ class Invite(Base):
     __tablename__ = "invite"
     __table_args__ = (
         sa.Index(
-            "uq_invite_pending", "client_id", "email", unique=True,
-            sqlite_where=sa.text("state = 'pending'"), postgresql_where=sa.text("state = 'pending'"),
+            "uq_invite_pending",
+            "client_id",
+            "email",
+            unique=True,
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
         ),
         sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
         sa.CheckConstraint("generation >= 1", name="generation"),

@@ -47,8 +47,11 @@ class Outbox(Base):
     __tablename__ = "outbox"
     __table_args__ = (
         sa.Index(
-            "ix_outbox_due", "due_at", "id",
-            sqlite_where=sa.text("state IN ('queued', 'sending')"), postgresql_where=sa.text("state IN ('queued', 'sending')"),
+            "ix_outbox_due",
+            "due_at",
+            "id",
+            sqlite_where=sa.text("state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("state IN ('queued', 'sending')"),
         ),
     )
 
@@ -66,7 +69,9 @@ class Outbox(Base):
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     state: Mapped[MailState] = state_column(MailState, MailState.QUEUED)
     due_at: Mapped[datetime] = mapped_column(default=utc_now)  # next try; while sending: end of the lease
-    lease: Mapped[str | None] = mapped_column(sa.String(26))  # the claim that owns the row, a fence for settle
+    lease: Mapped[str | None] = mapped_column(
+        sa.String(26)
+    )  # the claim that owns the row, a fence for settle
     attempts: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     message_id: Mapped[str] = mapped_column(sa.String(200), default="", index=True)

@@ -59,7 +59,9 @@ class PortalAccess(Base):
     state: Mapped[AccessState] = state_column(AccessState, AccessState.ACTIVE)
     scope: Mapped[Scope] = state_column(Scope, Scope.PORTAL, "scope")
     accepted_at: Mapped[datetime] = mapped_column(default=utc_now)
-    last_login_at: Mapped[datetime | None]  # last time on this client's side; other firms' logins are not ours to see
+    last_login_at: Mapped[
+        datetime | None
+    ]  # last time on this client's side; other firms' logins are not ours to see
     changed_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     portal_user: Mapped[PortalUser] = relationship(lazy="joined", innerjoin=True)

@@ -18,7 +18,9 @@ class StoredFile(Base):
     id: Mapped[str] = id_column()
     firm_id: Mapped[str] = link("firm")
     client_id: Mapped[str] = link("client")
-    item_id: Mapped[str | None] = link("work_item", nullable=True)  # the file item or eSign request it belongs to
+    item_id: Mapped[str | None] = link(
+        "work_item", nullable=True
+    )  # the file item or eSign request it belongs to
     purpose: Mapped[str] = mapped_column(sa.String(24), default="file")  # file, document, sealed
     name: Mapped[str] = mapped_column(sa.String(255))
     size: Mapped[int] = mapped_column(sa.BigInteger)

@@ -1,0 +1,1 @@
+"""What happens to an invite, who may see what, and who stands where."""

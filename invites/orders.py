@@ -1,0 +1,65 @@
+"""What staff ask for in the Client Portal window, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from models import Invite, Scope
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One ticked row: a contact, or a typed address (which becomes a contact)."""
+
+    contact_id: str | None = None
+    email: object = (
+        None  # as typed; parsed when the order is carried out, so that each row gets its own outcome
+    )
+    name: str = ""
+    can_see: Scope | None = None  # None: whole portal for contacts, this item for added people
+
+
+@dataclass(frozen=True)
+class InviteOrder:
+    """Whom to invite, with what words. An order may not be empty."""
+
+    recipients: tuple[Recipient, ...]
+    message: str = ""
+    expires_in_days: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Outcome(StrEnum):
+    """What came of one recipient (contract: API v1)."""
+
+    INVITED = "invited"
+    ADDED = "added_to_invite"
+    RESENT = "resent"
+    ALREADY_INVITED = "already_invited"
+    HAS_ACCESS = "already_has_access"
+    INVALID = "invalid"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class InviteResult:
+    """One recipient's outcome, with a sentence for the pop-up `Invite sent`."""
+
+    email: str
+    name: str
+    outcome: Outcome
+    reason: str
+    invite: Invite | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the person can get in now or will by the mail."""
+        return self.outcome not in {Outcome.INVALID, Outcome.BLOCKED}
+
+    @property
+    def who(self) -> str:
+        """The name, else the address."""
+        return self.name or self.email

@@ -1,0 +1,208 @@
+"""The one place that knows whose rows are whose.
+
+Every query for a firm's rows starts from a `FirmView`, which knows the firm and what the team member may see; every
+query of the client's side starts from a `PortalView`. A foreign id is as a missing one: both raise `Missing`, so
+that nobody learns by guessing ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from models import (
+    AccessState,
+    Audience,
+    Client,
+    ClientAssignment,
+    Contact,
+    FirmLicence,
+    Invite,
+    ItemGrant,
+    Login,
+    MessageTemplate,
+    PortalAccess,
+    PortalUser,
+    Scope,
+    Sees,
+    StoredFile,
+    SurveyTemplate,
+    TeamMember,
+    WorkItem,
+    db,
+)
+from models.errors import LicenceMissing, Missing, PermissionMissing
+
+Row = TypeVar("Row")
+
+
+def _one(statement: sa.Select[tuple[Row]]) -> Row:
+    row = db.session.scalars(statement).unique().one_or_none()
+    if row is None:
+        raise Missing
+    return row
+
+
+@dataclass(frozen=True)
+class FirmView:
+    """A team member's view on the firm's rows."""
+
+    member: TeamMember
+
+    @property
+    def firm_id(self) -> str:
+        """The firm whose rows these are."""
+        return self.member.firm_id
+
+    def _mine(self, statement: Any, client_id: Any) -> Any:
+        """Narrow `statement` to clients this member may see."""
+        if self.member.sees is Sees.ALL:
+            return statement
+        assigned = sa.select(ClientAssignment.client_id).where(
+            ClientAssignment.team_member_id == self.member.id
+        )
+        return statement.where(client_id.in_(assigned))
+
+    def clients(self) -> sa.Select[tuple[Client]]:
+        """The clients this member may see."""
+        return self._mine(sa.select(Client).where(Client.firm_id == self.firm_id), Client.id)
+
+    def client(self, client_id: str) -> Client:
+        """One client. Raises Missing."""
+        return _one(self.clients().where(Client.id == client_id))
+
+    def contacts(self) -> sa.Select[tuple[Contact]]:
+        """The contacts of the clients this member may see."""
+        return self._mine(sa.select(Contact).where(Contact.firm_id == self.firm_id), Contact.client_id)
+
+    def contact(self, contact_id: str) -> Contact:
+        """One contact. Raises Missing."""
+        return _one(self.contacts().where(Contact.id == contact_id))
+
+    def invites(self) -> sa.Select[tuple[Invite]]:
+        """The invites to the clients this member may see."""
+        return self._mine(sa.select(Invite).where(Invite.firm_id == self.firm_id), Invite.client_id)
+
+    def invite(self, invite_id: str) -> Invite:
+        """One invite. Raises Missing."""
+        return _one(self.invites().where(Invite.id == invite_id))
+
+    def accesses(self) -> sa.Select[tuple[PortalAccess]]:
+        """Who has, or had, access to the clients this member may see."""
+        return self._mine(
+            sa.select(PortalAccess).where(PortalAccess.firm_id == self.firm_id), PortalAccess.client_id
+        )
+
+    def access(self, access_id: str) -> PortalAccess:
+        """One access. Raises Missing."""
+        return _one(self.accesses().where(PortalAccess.id == access_id))
+
+    def items(self, workflow: str | None = None) -> sa.Select[tuple[WorkItem]]:
+        """Work items of the clients this member may see, of one workflow or of all."""
+        statement = self._mine(
+            sa.select(WorkItem).where(WorkItem.firm_id == self.firm_id), WorkItem.client_id
+        )
+        return statement if workflow is None else statement.where(WorkItem.workflow == workflow)
+
+    def item(self, item_id: str, workflow: str | None = None) -> WorkItem:
+        """One work item. Raises Missing."""
+        return _one(self.items(workflow).where(WorkItem.id == item_id))
+
+    def files(self) -> sa.Select[tuple[StoredFile]]:
+        """Stored bytes of the clients this member may see."""
+        return self._mine(
+            sa.select(StoredFile).where(StoredFile.firm_id == self.firm_id), StoredFile.client_id
+        )
+
+    def message_templates(self, workflow: str | None = None) -> sa.Select[tuple[MessageTemplate]]:
+        """The firm's message templates and the member's own; for one workflow also those for any."""
+        mine = sa.or_(MessageTemplate.owner_id.is_(None), MessageTemplate.owner_id == self.member.id)
+        statement = sa.select(MessageTemplate).where(MessageTemplate.firm_id == self.firm_id, mine)
+        if workflow is not None:
+            statement = statement.where(
+                sa.or_(MessageTemplate.workflow.is_(None), MessageTemplate.workflow == workflow)
+            )
+        return statement.order_by(MessageTemplate.name)
+
+    def survey_templates(self) -> sa.Select[tuple[SurveyTemplate]]:
+        """The firm's survey templates."""
+        return (
+            sa.select(SurveyTemplate)
+            .where(SurveyTemplate.firm_id == self.firm_id)
+            .order_by(SurveyTemplate.title)
+        )
+
+    def licences(self) -> set[str]:
+        """The keys of the licences that the firm holds."""
+        return set(db.session.scalars(sa.select(FirmLicence.key).where(FirmLicence.firm_id == self.firm_id)))
+
+    def need_licence(self, key: str, what: str) -> None:
+        """Raises LicenceMissing with a clear sentence unless the firm holds `key`."""
+        if key and key not in self.licences():
+            raise LicenceMissing(
+                f"{what} are not in your firm's licence ({key}). An administrator can see licences under Settings."
+                " Inviting people from the client record works all the same."
+            )
+
+    def need_permission(self, permission: str) -> None:
+        """Raises PermissionMissing unless the member has it."""
+        if not self.member.may(permission):
+            raise PermissionMissing(
+                f"You need the permission {permission!r} for this. Ask an administrator of your firm."
+            )
+
+
+@dataclass(frozen=True)
+class PortalView:
+    """A login's view on the client's side: all clients, of all firms, that let it in."""
+
+    login: Login
+
+    def accesses(self) -> sa.Select[tuple[PortalAccess]]:
+        """The active accesses of this login."""
+        return (
+            sa.select(PortalAccess)
+            .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
+            .where(PortalUser.login_id == self.login.id, PortalAccess.state == AccessState.ACTIVE)
+        )
+
+    def items(self) -> sa.Select[tuple[WorkItem]]:
+        """The visible items this login may see, over all its clients, each once."""
+        return sa.select(WorkItem).where(
+            WorkItem.id.in_(self._visible(PortalUser.login_id == self.login.id)), WorkItem.visible.is_(True)
+        )
+
+    @staticmethod
+    def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
+        granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
+        whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
+        return (
+            sa.select(WorkItem.id)
+            .join(PortalAccess, PortalAccess.client_id == WorkItem.client_id)
+            .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
+            .where(
+                whose,
+                PortalAccess.state == AccessState.ACTIVE,
+                WorkItem.visible.is_(True),
+                sa.or_(whole, granted),
+            )
+        )
+
+    def item(self, item_id: str, workflow: str | None = None) -> WorkItem:
+        """One item. Raises Missing, also for those of other clients and those not granted."""
+        statement = self.items().where(WorkItem.id == item_id)
+        if workflow is not None:
+            statement = statement.where(WorkItem.workflow == workflow)
+        return _one(statement)
+
+    def access_for(self, item: WorkItem) -> PortalAccess:
+        """The access through which this login sees `item`. Raises Missing."""
+        return _one(self.accesses().where(PortalAccess.client_id == item.client_id))
+
+
+def can_see(access: PortalAccess, item: WorkItem) -> bool:
+    """Whether this access sees this item now (one query; for lists use the views)."""
+    statement = PortalView._visible(PortalAccess.id == access.id).where(WorkItem.id == item.id)
+    return db.session.scalar(statement) is not None

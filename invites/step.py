@@ -1,0 +1,206 @@
+"""The shared Client Portal step: who is on the record, how each stands, what is ticked, who will see the item.
+
+The same step serves the window on the page, the API's `invite-step`, and the decision whether a window opens at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from invites.standing import Standing, StandingKey, people_of, standings
+from models import Client, Contact, Scope, TeamMember, WorkItem
+from models.address import BadAddress, likely_typo, parse_address
+
+RECORD = "client-record"  # the sender of an invite from the client record
+
+
+@dataclass(frozen=True)
+class Person:
+    """One row of the window."""
+
+    contact_id: str | None
+    name: str
+    email: str  # as shown; empty where none is known
+    standing: Standing
+    shared_mailbox_with: str = ""
+    ticked: bool = False
+    can_see: Scope = Scope.PORTAL
+    added: bool = False
+    typo: str | None = None
+    error: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells this row from the others."""
+        return self.contact_id or self.email
+
+    @property
+    def can_invite(self) -> bool:
+        """Whether the box can be ticked."""
+        return self.standing.can_invite
+
+    @property
+    def has_access(self) -> bool:
+        """Needs no invite."""
+        return self.standing.key is StandingKey.ACTIVE
+
+    @property
+    def needs_address(self) -> bool:
+        """The row shows a field to add the missing address."""
+        return self.standing.key is StandingKey.NO_EMAIL
+
+    @property
+    def label(self) -> str:
+        """The name, else the address."""
+        return self.name or self.email
+
+    @property
+    def can_see_word(self) -> str:
+        """As the API says it: portal or item."""
+        return "portal" if self.can_see is Scope.PORTAL else "item"
+
+
+@dataclass(frozen=True)
+class InviteStep:
+    """The window's content before staff touch it."""
+
+    client: Client
+    workflow: str
+    title: str
+    people: tuple[Person, ...]
+    opens: bool
+    must_see: tuple[str, ...] = field(default=())  # normalised addresses of the chosen people, e.g. signers
+
+    @property
+    def has_item(self) -> bool:
+        """Whether `Only this item` means anything: the record's + has no item."""
+        return self.workflow != RECORD
+
+
+def build_step(
+    client: Client,
+    member: TeamMember,
+    workflow: str,
+    *,
+    title: str = "",
+    must_see: Sequence[tuple[str, str]] = (),
+    items: Iterable[WorkItem] = (),
+) -> InviteStep:
+    """The step for this client and workflow; `must_see` are (name, address) of chosen people such as signers."""
+    zone = member.firm.time_zone
+    pairs = people_of(client, zone)
+    people = [_row(contact, standing) for contact, standing in pairs]
+    people = _mark_shared(people)
+    known = {contact.email for contact, _ in pairs if contact.email}
+    strangers = []
+    for name, typed in must_see:
+        address = parse_address(typed)
+        if address.key not in known:
+            known.add(address.key)
+            strangers.append((name, address))
+    found = standings(client, [address.key for _, address in strangers], zone)
+    people += [
+        Person(
+            None,
+            name,
+            address.display,
+            found[address.key],
+            ticked=found[address.key].can_invite,
+            can_see=Scope.ITEMS,
+            added=True,
+            typo=likely_typo(address),
+        )
+        for name, address in strangers
+    ]
+    chosen = tuple(parse_address(typed).key for _, typed in must_see)
+    return InviteStep(client, workflow, title, tuple(people), _opens(workflow, pairs, people, chosen), chosen)
+
+
+def add_person(step_client: Client, member: TeamMember, typed: str, name: str = "") -> Person:
+    """A row for a typed address. A bad one comes back as a row with its sentence, the text kept."""
+    zone = member.firm.time_zone
+    try:
+        address = parse_address(typed)
+    except BadAddress as error:
+        nothing = standings(step_client, [None], zone)[None]
+        return Person(None, name, typed.strip(), nothing, added=True, can_see=Scope.ITEMS, error=str(error))
+    contact = next((known for known in step_client.contacts if known.email == address.key), None)
+    standing = standings(step_client, [address.key], zone)[address.key]
+    return Person(
+        contact.id if contact else None,
+        contact.name if contact else name,
+        address.display,
+        standing,
+        ticked=standing.can_invite,
+        can_see=Scope.PORTAL if contact else Scope.ITEMS,
+        added=contact is None,
+        typo=likely_typo(address),
+    )
+
+
+def _row(contact: Contact, standing: Standing) -> Person:
+    return Person(contact.id, contact.name, contact.email_display or "", standing, ticked=standing.ticked)
+
+
+def _mark_shared(people: list[Person]) -> list[Person]:
+    """Two contacts with one address are two rows, each naming the other."""
+    marked = []
+    for person in people:
+        others = [
+            other.label
+            for other in people
+            if person.email and other is not person and other.email.casefold() == person.email.casefold()
+        ]
+        marked.append(replace(person, shared_mailbox_with=" and ".join(others)))
+    return marked
+
+
+def _opens(
+    workflow: str,
+    pairs: list[tuple[Contact, Standing]],
+    people: list[Person],
+    chosen: tuple[str, ...],
+) -> bool:
+    """The window stays closed where everybody who must see the item already can."""
+    if workflow == RECORD:
+        return True
+    if chosen:
+        return any(
+            not person.has_access
+            for person in people
+            if person.email and parse_address(person.email).key in chosen
+        )
+    primary = next((standing for contact, standing in pairs if contact.is_primary), None)
+    if primary is None:
+        return True
+    whole = primary.access is not None and primary.access.scope is Scope.PORTAL
+    return not (primary.key is StandingKey.ACTIVE and whole)
+
+
+def summary(people: Iterable[Person]) -> list[str]:
+    """Who will see the item: now, after accepting, not at all. Plain sentences, most important first."""
+    now, later, never = [], [], []
+    for person in people:
+        if person.has_access:
+            now.append(person.label)
+        elif person.ticked and person.can_invite and not person.error:
+            later.append(person.label)
+        else:
+            never.append((person.label, person.standing.label))
+    lines = []
+    if now:
+        lines.append(f"{_join(now)} {'sees' if len(now) == 1 else 'see'} it now.")
+    if later:
+        lines.append(f"{_join(later)} {'sees' if len(later) == 1 else 'see'} it after accepting.")
+    if not now and not later:
+        lines.append("Nobody on the client's side will see it.")
+    if never:
+        why = ", ".join(f"{label} ({reason.lower()})" for label, reason in never[:4])
+        more = f" and {len(never) - 4} more" if len(never) > 4 else ""
+        lines.append(f"Not: {why}{more}.")
+    return lines
+
+
+def _join(labels: list[str]) -> str:
+    return labels[0] if len(labels) == 1 else ", ".join(labels[:-1]) + " and " + labels[-1]

@@ -1,0 +1,186 @@
+"""What a workflow declares, and the registry that holds the installed ones.
+
+A workflow is one subclass of `Workflow` in one file. From the declaration alone follow the staff form (drawn from the
+marshmallow schema), the Client Portal window (through the two signals), API and OpenAPI entries, the mails, the
+portal page and the generated tests. What a plain item needs, the base class does: a title, an optional due date and
+the schema's further fields in `details`; the client reads it and marks it as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import marshmallow as ma
+from flask import current_app
+
+from hooks.signals import Question, Trigger
+from invites.scope import FirmView, PortalView
+from models import Audience, Client, WorkItem, append_event, db, new_id, utc_now
+from models.errors import WrongState
+
+
+class DuplicateWorkflow(Exception):
+    """A slug or collection that another workflow has already."""
+
+
+class Workflow:
+    """Base of all workflows. Class attributes are the declaration; methods may be overridden."""
+
+    slug: ClassVar[str]  # "invoice": sender of its signals, key in tables
+    collection: ClassVar[str]  # "invoices": in URLs of pages and API
+    singular: ClassVar[str]  # "Invoice"
+    plural: ClassVar[str]  # "Invoices"
+    what: ClassVar[str]  # after the sender's name in mails: "sent you an invoice"
+    kind_label: ClassVar[str]  # one word in To-do: "Invoice"
+    send_label: ClassVar[str]  # staff's button: "Send invoice"
+    action_label: ClassVar[str] = "Open"  # the client's button
+    done_label: ClassVar[str] = "Mark as complete"  # the base class's answer of the client
+    licence: ClassVar[str] = ""  # key that gates it; empty: always allowed
+    schema: ClassVar[type[ma.Schema]]  # one schema for form and API; needs `title`, may have `due_on`
+    question: ClassVar[Question]
+    trigger: ClassVar[Trigger]
+    portal_template: ClassVar[str] = "portal/item.html"
+    staff_template: ClassVar[str] = "staff/item.html"
+    form_template: ClassVar[str] = "staff/work_form.html"
+    needs_file: ClassVar[bool] = False  # its form and API take an upload
+    statuses: ClassVar[Mapping[str, str]] = {"sent": "Sent", "viewed": "Viewed", "completed": "Completed"}
+    tones: ClassVar[Mapping[str, str]] = {"sent": "idle", "viewed": "wait", "completed": "good"}
+
+    def create(self, view: FirmView, client: Client, data: Mapping[str, Any]) -> list[WorkItem]:
+        """Add the item's rows inside the open unit of work (before the trigger fires). `data` was validated."""
+        return [self.new_item(view, client, data, status="sent", visible=True, open=True)]
+
+    def new_item(self, view: FirmView, client: Client, data: Mapping[str, Any], **values: Any) -> WorkItem:
+        """One flushed work item row: title and due date as columns, the schema's other fields in `details`."""
+        now = utc_now()
+        details = {
+            key: value for key, value in data.items() if key not in {"title", "due_on", "invite", "file"}
+        }
+        item = WorkItem(
+            id=new_id(),
+            firm_id=client.firm_id,
+            client_id=client.id,
+            workflow=self.slug,
+            title=data["title"],
+            due_on=data.get("due_on"),
+            details=self.schema().dump(details) if "details" not in values else values.pop("details"),
+            created_by_id=view.member.id,
+            created_at=now,
+            sent_at=now if values.get("visible") else None,
+            audience=values.pop("audience", Audience.PORTAL),
+            **values,
+        )
+        db.session.add(item)
+        db.session.flush()
+        return item
+
+    def must_see(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """(name, address) of chosen people who must see it, such as signers; empty: the client's usual ones."""
+        return []
+
+    def facts_of(self, item: WorkItem) -> list[tuple[str, str]]:
+        """(label, value) lines that staff and client read on the item's page; the schema's own fields by default."""
+        lines = []
+        for name, field in self.schema().fields.items():
+            value = (item.details or {}).get(name)
+            if name in {"title", "due_on", "invite"} or value in (None, "", []):
+                continue
+            lines.append(
+                (str(field.metadata.get("label") or name.replace("_", " ").capitalize()), _text(value))
+            )
+        return lines
+
+    def status_label(self, item: WorkItem) -> str:
+        """The status in words."""
+        return self.statuses.get(item.status, item.status)
+
+    def tone(self, item: WorkItem) -> str:
+        """The status's dot: good, wait, bad or idle."""
+        return self.tones.get(item.status, "idle")
+
+    def progress(self, item: WorkItem) -> str:
+        """A few words for lists, such as "3 of 24 answered"; empty where there is nothing to say."""
+        return ""
+
+    def api_fields(self, item: WorkItem) -> dict[str, Any]:
+        """The workflow's own fields in API answers."""
+        return dict(item.details or {})
+
+    def opened(self, item: WorkItem, person: PortalView) -> None:
+        """A portal user looks at the item (called inside a unit of work, at the first look of this person)."""
+        if item.status == "sent":
+            item.status = "viewed"
+
+    def page(self, item: WorkItem, person: PortalView) -> dict[str, Any]:
+        """Further context for the portal page."""
+        return {}
+
+    def respond(self, item: WorkItem, person: PortalView, form: Mapping[str, Any]) -> str:
+        """The client's answer (inside a unit of work); the sentence shown afterwards. Raises WrongState, Invalid."""
+        if not item.open:
+            raise WrongState(f"This {self.singular.lower()} is complete already.")
+        item.status, item.open, item.done_at = "completed", False, utc_now()
+        self.note(item, f"{self.slug.replace('-', '_')}_completed", actor=f"login:{person.login.id}")
+        return f"{item.title} is marked as complete."
+
+    def note(
+        self, item: WorkItem, name: str, *, actor: str = "system", access_id: str | None = None, **data: Any
+    ) -> None:
+        """Append an event about `item`: a fact where one of that name is declared, activity in any case."""
+        append_event(
+            name,
+            firm_id=item.firm_id,
+            workflow=self.slug,
+            actor=actor,
+            client_id=item.client_id,
+            item_id=item.id,
+            access_id=access_id,
+            **data,
+        )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_text(part) for part in value)
+    return str(value)
+
+
+class Registry:
+    """The installed workflows, by slug and by collection. Refuses either twice."""
+
+    def __init__(self) -> None:
+        self._by_slug: dict[str, Workflow] = {}
+        self._by_collection: dict[str, Workflow] = {}
+
+    def add(self, workflow: Workflow) -> None:
+        """Install one. Raises DuplicateWorkflow."""
+        if workflow.slug in self._by_slug or workflow.collection in self._by_collection:
+            raise DuplicateWorkflow(
+                f"a workflow with the slug {workflow.slug!r} or the collection {workflow.collection!r} is installed"
+            )
+        self._by_slug[workflow.slug] = workflow
+        self._by_collection[workflow.collection] = workflow
+
+    def __iter__(self) -> Iterator[Workflow]:
+        return iter(self._by_slug.values())
+
+    def get(self, slug: str) -> Workflow | None:
+        """The workflow of this slug, if it is installed."""
+        return self._by_slug.get(slug)
+
+    def of(self, item: WorkItem) -> Workflow:
+        """The workflow of an item. Raises KeyError where its plug-in was taken away."""
+        return self._by_slug[item.workflow]
+
+    def by_collection(self, collection: str) -> Workflow | None:
+        """The workflow behind a URL's collection, if it is installed."""
+        return self._by_collection.get(collection)
+
+
+def installed() -> Registry:
+    """The running application's workflows."""
+    registry: Registry = current_app.extensions["workflows"]
+    return registry
