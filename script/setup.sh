@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by script/server, script/test and script/lock, with the project as the working directory.
 # `setup_environment server|test` makes .venv and installs what the lock files name, each download checked against
 # its hash. A stamp remembers what was installed, so that the next start takes no time. POSIX shell.
@@ -54,7 +55,10 @@ setup_environment() (
   printf '%s\n' "$place" >.venv/.place
   echo "Installing the locked dependencies of $lock (the first time takes a minute or two)" >&2
   pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip --quiet --no-input "$@"; }
-  pip install --require-hashes --requirement "$lock" &&
+  # setuptools comes first and builds what comes as source, so that no build fetches anything outside the lock.
+  sed -n '/^setuptools==/,/^ *# via/p' "$lock" >.venv/setuptools.txt
+  pip install --require-hashes --requirement .venv/setuptools.txt &&
+    pip install --require-hashes --no-build-isolation --use-pep517 --requirement "$lock" &&
     pip install --no-deps --no-build-isolation --editable . || {
     echo "the installation did not finish; look at the lines above, then run this again" >&2
     exit 1

@@ -22,11 +22,11 @@ from typing import Any
 
 import hypothesis
 import pytest
-from app import create_app
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page
 
+from app import create_app
 from models import db
 from tests.support.browser import PHONE, Screens, running_browser
 from tests.support.live import PROJECT, Live, one_process, web_and_worker
