@@ -1,0 +1,1 @@
+"""marshmallow schemas: one serves JSON API and HTML form alike."""
