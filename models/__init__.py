@@ -15,6 +15,7 @@ from models.portal import AccessState, ItemGrant, PortalAccess, PortalUser, Scop
 from models.rate_limit import RateLimit
 from models.signer import Signer, SignerState
 from models.stored_file import StoredFile
+from models.switch import Switch
 from models.template import MessageTemplate, SurveyTemplate
 from models.work_item import Audience, ItemView, WorkItem
 
@@ -55,6 +56,7 @@ __all__ = [
     "SignerState",
     "StoredFile",
     "SurveyTemplate",
+    "Switch",
     "TeamMember",
     "WorkItem",
     "after_commit",
