@@ -1,0 +1,1 @@
+"""eSign request: a PDF, signers, and one sealed document at the end (docs/esign.md)."""
