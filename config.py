@@ -31,6 +31,8 @@ class Settings:
 
     data_dir: Path  # PORTAL_DATA_DIR: database, files, keys and built-in mailbox
     database_url: str  # DATABASE_URL: SQLAlchemy URL
+    host: str  # PORTAL_HOST or --host: the address to listen on
+    port: int  # PORTAL_PORT or --port
     base_url: str  # PORTAL_BASE_URL: the origin in every mailed link, without a slash at the end
     base_url_is_set: bool  # False: base_url follows --host and --port, and localhost is answered too
     secret_key: str  # SECRET_KEY: signs cookies, derives link tokens
@@ -84,7 +86,9 @@ class Settings:
 
         One leaked or misused key then tells nothing of the others.
         """
-        return hmac.new(self.secret_key.encode(), f"portal-invites:{purpose}\x01".encode(), hashlib.sha256).digest()
+        return hmac.new(
+            self.secret_key.encode(), f"portal-invites:{purpose}\x01".encode(), hashlib.sha256
+        ).digest()
 
 
 def current() -> Settings:
@@ -124,7 +128,9 @@ def _read(env: Env) -> Settings:
     if base_url:
         parts = urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
-            raise WrongSetting(f"PORTAL_BASE_URL={base_url!r} is not an address: write it as https://portal.example.com")
+            raise WrongSetting(
+                f"PORTAL_BASE_URL={base_url!r} is not an address: write it as https://portal.example.com"
+            )
     host, port = env.str("PORTAL_HOST", "127.0.0.1"), env.int("PORTAL_PORT", 8000)
     shown_host = "localhost" if host in {"127.0.0.1", "::1", "0.0.0.0", "::", ""} else host  # noqa: S104
     deadline = _positive(env, "MAIL_DEADLINE_SECONDS", 60.0)
@@ -136,7 +142,9 @@ def _read(env: Env) -> Settings:
         )
     tls, ssl = env.bool("MAIL_USE_TLS", False), env.bool("MAIL_USE_SSL", False)
     if tls and ssl:
-        raise WrongSetting("MAIL_USE_TLS and MAIL_USE_SSL are both on: STARTTLS (587) is one, TLS from the start (465) the other")
+        raise WrongSetting(
+            "MAIL_USE_TLS and MAIL_USE_SSL are both on: STARTTLS (587) is one, TLS from the start (465) the other"
+        )
     invite_days = env.int("INVITE_DAYS", 30)
     if not 1 <= invite_days <= 90:
         raise WrongSetting(f"INVITE_DAYS={invite_days} must lie between 1 and 90")
@@ -146,6 +154,8 @@ def _read(env: Env) -> Settings:
     return Settings(
         data_dir=data_dir,
         database_url=database_url,
+        host=host,
+        port=port,
         base_url=base_url or f"http://{shown_host}:{port}",
         base_url_is_set=bool(base_url),
         secret_key=env.str("SECRET_KEY", "") or _kept_secret(data_dir),
@@ -192,7 +202,9 @@ def _whole_numbers(env: Env, name: str, default: str) -> tuple[int, ...]:
     try:
         numbers = tuple(int(part) for part in env.str(name, default).split(",") if part.strip())
     except ValueError as error:
-        raise WrongSetting(f"{name} must be whole numbers with commas between, such as {default[:9]}") from error
+        raise WrongSetting(
+            f"{name} must be whole numbers with commas between, such as {default[:9]}"
+        ) from error
     if any(number <= 0 for number in numbers):
         raise WrongSetting(f"{name} must hold numbers above 0 only")
     return numbers

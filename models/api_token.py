@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -41,3 +42,8 @@ class IdempotentCall(Base):
     status: Mapped[int | None]  # None: still running
     answer: Mapped[Any] = mapped_column(sa.JSON, nullable=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+def hash_of_token(token: str) -> str:
+    """What is kept of an API token: its SHA-256. The token itself has 256 random bits, so no salt is needed."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""The only module that knows everybody: it builds the application and starts the commands.
+
+`create_app()` is what a WSGI server imports (`gunicorn "app:create_app()"`); `python app.py` serves the whole product
+in one process; `python app.py COMMAND` is the rest (see `commands.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask_alembic import Alembic
+
+import background
+import commands
+import config
+import tasks
+import web
+from hooks import invite_step, plugins
+from logs import init_logs
+from models import Base
+from models.database import init_database
+from workflows.builtin import builtin
+from workflows.registry import DuplicateWorkflow, Registry, Workflow
+
+HOME = Path(__file__).parent
+
+
+def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
+    """Build the application. `overrides` are settings by their environment names and win over the environment.
+
+    Raises config.WrongSetting or hooks.plugins.BrokenPlugin, each with one line for the operator.
+    """
+    settings = config.load(overrides)
+    init_logs(settings)
+    app = Flask("portal_invites", root_path=str(HOME), template_folder="templates", static_folder="static")
+    app.config["PORTAL"] = settings
+    app.config["SECRET_KEY"] = settings.derived_key("cookies")
+    app.config["TESTING"] = settings.testing
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + 1024 * 1024
+    init_database(app, settings.database_url)
+    _init_migrations(app)
+    app.extensions["workflows"] = _workflows(settings)
+    background.init_app(app)
+    tasks.register(app)
+    web.register(app)
+    return app
+
+
+def _init_migrations(app: Flask) -> None:
+    """Alembic over our tables alone: Huey's own tables in the same database are not ours to drop."""
+    ours = set(Base.metadata.tables)
+    app.config["ALEMBIC"] = {"script_location": str(HOME / "migrations")}
+    app.config["ALEMBIC_CONTEXT"] = {
+        "include_name": lambda name, kind, parents: kind != "table" or name in ours,
+        "render_as_batch": True,
+        "compare_type": True,
+    }
+    Alembic(run_mkdir=False, command_name="", metadatas=Base.metadata).init_app(app)
+
+
+def _workflows(settings: config.Settings) -> Registry:
+    """The built-in workflows and the plugged-in ones, each attached to the shared Client Portal step."""
+    registry = Registry()
+    found = plugins.load(settings.plugins_dir)
+    for workflow in [*builtin(), *(kind() for kind in plugins.subclasses(found, Workflow))]:
+        try:
+            registry.add(workflow)
+        except DuplicateWorkflow as error:
+            raise plugins.BrokenPlugin(str(error)) from error
+        invite_step.attach(workflow.question, workflow.trigger, workflow.what)
+    return registry
+
+
+def main() -> None:
+    """The command line. A wrong setting, a taken port or an unwritable folder is one line, never a traceback."""
+    try:
+        commands.cli(obj=create_app, prog_name="app.py")
+    except (config.WrongSetting, plugins.BrokenPlugin, commands.CannotStart) as error:
+        sys.exit(f"portal-invites: {error}")
+
+
+if __name__ == "__main__":
+    main()
