@@ -143,12 +143,14 @@ def one_process(data_dir: Path, *flags: str, settings: Mapping[str, str] | None 
 def web_and_worker(
     data_dir: Path, database_url: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[Live]:
-    """`db upgrade`, then `web` and `worker` as two processes on one PostgreSQL."""
+    """`web` and `worker` as two processes on one PostgreSQL; a first start has migrated it and made the demo firm."""
     port = free_port()
     base = {"DATABASE_URL": database_url, "PORTAL_BASE_URL": f"http://localhost:{port}", **(settings or {})}
     live = Live(f"http://localhost:{port}", data_dir, _environment(data_dir, base))
     with _ended(live):
-        live.command("db", "upgrade")
+        live.start("first", "--port", str(port))
+        live.wait_until_up("first")
+        live.stop("first")
         live.start("worker", "worker")
         live.start("web", "web", "--port", str(port))
         live.wait_until_up("web")

@@ -57,7 +57,9 @@ class World:
         return db.session.get_one(TeamMember, self.admin_id)
 
 
-def make_world(app: Flask, firm: str = "Northwind Tax", domain: str = "northwind.example", **columns: object) -> World:
+def make_world(
+    app: Flask, firm: str = "Northwind Tax", domain: str = "northwind.example", **columns: object
+) -> World:
     """A firm with its team; the logins are dana, sam and mia at `domain`, all with PASSWORD."""
     with app.app_context():
         with unit_of_work() as session:
@@ -93,7 +95,9 @@ def make_login(email: str, name: str = "", password: str = PASSWORD) -> Login:
     return login
 
 
-def make_client(world: World, name: str = "Byron Family", *people: tuple[str, str | None], **columns: object) -> str:
+def make_client(
+    world: World, name: str = "Byron Family", *people: tuple[str, str | None], **columns: object
+) -> str:
     """A client with contacts (name, address); the first is the primary contact. Returns its id."""
     with world.app.app_context():
         with unit_of_work() as session:
@@ -102,8 +106,11 @@ def make_client(world: World, name: str = "Byron Family", *people: tuple[str, st
                 address = parse_address(email) if email else None
                 client.contacts.append(
                     Contact(
-                        firm_id=world.firm_id, name=person, email=address.key if address else None,
-                        email_display=address.display if address else None, is_primary=place == 0,
+                        firm_id=world.firm_id,
+                        name=person,
+                        email=address.key if address else None,
+                        email_display=address.display if address else None,
+                        is_primary=place == 0,
                     )  # fmt: skip
                 )
             session.add(client)
@@ -128,7 +135,11 @@ def give_access(
             address = parse_address(email)
             login = session.scalars(sa.select(Login).where(Login.email == address.key)).one_or_none()
             login = login or make_login(email, name)
-            user = session.scalars(sa.select(PortalUser).where(PortalUser.login_id == login.id)).unique().one_or_none()
+            user = (
+                session.scalars(sa.select(PortalUser).where(PortalUser.login_id == login.id))
+                .unique()
+                .one_or_none()
+            )
             if user is None:
                 user = PortalUser(login_id=login.id)
                 session.add(user)
@@ -149,5 +160,7 @@ def give_access(
 def mails(app: Flask) -> list[tuple[str, str, str]]:
     """(address, kind, state) of every mail in the outbox, oldest first."""
     with app.app_context():
-        rows = db.session.execute(sa.select(Outbox.to_email, Outbox.kind, Outbox.state).order_by(Outbox.created_at, Outbox.id))
+        rows = db.session.execute(
+            sa.select(Outbox.to_email, Outbox.kind, Outbox.state).order_by(Outbox.created_at, Outbox.id)
+        )
         return [(email, kind.value, state.value) for email, kind, state in rows]

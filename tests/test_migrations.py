@@ -1,0 +1,34 @@
+"""The migrations and the models say the same, on both databases."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from flask import Flask
+
+from models import Base, db
+
+
+def test_head_is_what_the_models_say(app: Flask) -> None:
+    with app.app_context():
+        assert app.extensions["alembic"].compare_metadata() == []
+
+
+def test_head_has_every_table_and_a_key_on_each(app: Flask) -> None:
+    with app.app_context():
+        inspector = sa.inspect(db.engine)
+        assert set(Base.metadata.tables) <= set(inspector.get_table_names())
+        without = [
+            name
+            for name in Base.metadata.tables
+            if not inspector.get_pk_constraint(name)["constrained_columns"]
+        ]
+        assert without == []
+
+
+def test_down_to_nothing_and_up_again(app: Flask) -> None:
+    with app.app_context():
+        alembic = app.extensions["alembic"]
+        alembic.downgrade("base")
+        assert set(sa.inspect(db.engine).get_table_names()) & set(Base.metadata.tables) == set()
+        alembic.upgrade()
+        assert alembic.compare_metadata() == []
