@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from invites.standing import Standing, StandingKey, people_of, standings
 from models import Client, Contact, Scope, TeamMember, WorkItem
-from models.address import BadAddress, likely_typo, parse_address
+from models.address import Address, BadAddress, likely_typo, parse_address
 
 RECORD = "client-record"  # the sender of an invite from the client record
 
@@ -119,24 +119,43 @@ def build_step(
 
 def add_person(step_client: Client, member: TeamMember, typed: str, name: str = "") -> Person:
     """A row for a typed address. A bad one comes back as a row with its sentence, the text kept."""
-    zone = member.firm.time_zone
-    try:
-        address = parse_address(typed)
-    except BadAddress as error:
-        nothing = standings(step_client, [None], zone)[None]
-        return Person(None, name, typed.strip(), nothing, added=True, can_see=Scope.ITEMS, error=str(error))
-    contact = next((known for known in step_client.contacts if known.email == address.key), None)
-    standing = standings(step_client, [address.key], zone)[address.key]
-    return Person(
-        contact.id if contact else None,
-        contact.name if contact else name,
-        address.display,
-        standing,
-        ticked=standing.can_invite,
-        can_see=Scope.PORTAL if contact else Scope.ITEMS,
-        added=contact is None,
-        typo=likely_typo(address),
-    )
+    return add_people(step_client, member, [(typed, name)])[0]
+
+
+def add_people(step_client: Client, member: TeamMember, typed: Sequence[tuple[str, str]]) -> list[Person]:
+    """Rows for typed (address, name) pairs, in the same number of queries for any number of them."""
+    parsed: list[tuple[str, str, Address | BadAddress]] = []
+    for text, name in typed:
+        try:
+            parsed.append((text, name, parse_address(text)))
+        except BadAddress as error:
+            parsed.append((text, name, error))
+    keys: list[str | None] = [found.key for _, _, found in parsed if isinstance(found, Address)]
+    known = standings(step_client, [None, *keys], member.firm.time_zone)
+    contacts = {contact.email: contact for contact in reversed(step_client.contacts) if contact.email}
+    people = []
+    for text, name, found in parsed:
+        if isinstance(found, BadAddress):
+            people.append(
+                Person(
+                    None, name, text.strip(), known[None], added=True, can_see=Scope.ITEMS, error=str(found)
+                )
+            )
+            continue
+        contact = contacts.get(found.key)
+        people.append(
+            Person(
+                contact.id if contact else None,
+                contact.name if contact else name,
+                found.display,
+                known[found.key],
+                ticked=known[found.key].can_invite,
+                can_see=Scope.PORTAL if contact else Scope.ITEMS,
+                added=contact is None,
+                typo=likely_typo(found),
+            )
+        )
+    return people
 
 
 def _row(contact: Contact, standing: Standing) -> Person:
