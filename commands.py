@@ -89,7 +89,9 @@ def cli(context: click.Context, host: str | None, port: int | None, data: str | 
 @click.pass_context
 def web_command(context: click.Context, host: str | None, port: int | None) -> None:
     """Only the web part; run any number of them."""
-    app = _build(context, PORTAL_HOST=host, PORTAL_PORT=port, PORTAL_DATA_DIR=context.find_root().params.get("data"))
+    app = _build(
+        context, PORTAL_HOST=host, PORTAL_PORT=port, PORTAL_DATA_DIR=context.find_root().params.get("data")
+    )
     with app.app_context():
         _need_head()
     settings: config.Settings = app.config["PORTAL"]
@@ -250,12 +252,20 @@ def create_firm(context: click.Context, name: str, email: str, password: str, pe
 def create_token(context: click.Context, email: str, name: str, firm: str | None) -> None:
     """An API token of a team member, printed once, alone on standard output."""
     with _app(context).app_context(), unit_of_work() as session:
-        wanted = sa.select(TeamMember).join(Login).where(Login.email == email.strip().lower(), TeamMember.active.is_(True))
+        wanted = (
+            sa.select(TeamMember)
+            .join(Login)
+            .where(Login.email == email.strip().lower(), TeamMember.active.is_(True))
+        )
         if firm is not None:
             wanted = wanted.join(Firm, Firm.id == TeamMember.firm_id).where(Firm.name == firm)
         members = session.scalars(wanted).unique().all()
         if len(members) != 1:
-            reason = "no team member has this address" if not members else "this person is in several firms: name one with --firm"
+            reason = (
+                "no team member has this address"
+                if not members
+                else "this person is in several firms: name one with --firm"
+            )
             raise click.ClickException(reason)
         token = "pi_" + secrets.token_urlsafe(32)
         session.add(ApiToken(team_member_id=members[0].id, name=name, token_hash=hash_of_token(token)))
@@ -270,10 +280,14 @@ def create_token(context: click.Context, email: str, name: str, firm: str | None
 def set_licence(context: click.Context, firm: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
     """Give a firm licences, or take them away: client-requests, files, esign, or a plugged-in workflow's."""
     app = _app(context)
-    known = {licence.value for licence in Licence} | {workflow.licence for workflow in app.extensions["workflows"]}
+    known = {licence.value for licence in Licence} | {
+        workflow.licence for workflow in app.extensions["workflows"]
+    }
     for key in (*add, *remove):
         if key not in known:
-            raise click.ClickException(f"there is no licence {key!r}: choose from {', '.join(sorted(known - {''}))}")
+            raise click.ClickException(
+                f"there is no licence {key!r}: choose from {', '.join(sorted(known - {''}))}"
+            )
     with app.app_context(), unit_of_work() as session:
         row = _firm_named(firm)
         session.execute(
@@ -308,12 +322,20 @@ def import_clients(context: click.Context, path: Path, firm: str) -> None:
         clients = {
             client.external_id or client.name: client
             for client in db.session.scalars(
-                sa.select(Client).where(Client.firm_id == row.id).options(sa.orm.selectinload(Client.contacts))
+                sa.select(Client)
+                .where(Client.firm_id == row.id)
+                .options(sa.orm.selectinload(Client.contacts))
             )
         }
         for number, entry in enumerate(rows, start=2):
             outcome = _import_row(row, clients, entry)
-            counts["added" if outcome == "added" else "there already" if outcome == "there already" else "refused"] += 1
+            counts[
+                "added"
+                if outcome == "added"
+                else "there already"
+                if outcome == "there already"
+                else "refused"
+            ] += 1
             click.echo(f"line {number}: {outcome}")
     click.echo(", ".join(f"{count} {word}" for word, count in counts.items()), err=True)
 

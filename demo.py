@@ -151,7 +151,11 @@ def make_demo() -> None:
 
 def _firm(password: str) -> tuple[Firm, list[TeamMember]]:
     firm = Firm(
-        name=FIRM, phone="+1 555 0100", reply_to="office@northwind.example", time_zone="America/New_York", is_demo=True
+        name=FIRM,
+        phone="+1 555 0100",
+        reply_to="office@northwind.example",
+        time_zone="America/New_York",
+        is_demo=True,
     )
     db.session.add(firm)
     db.session.flush()
@@ -276,7 +280,9 @@ def _access(client: Client, contact: Contact, person: Person, invite: Invite, pa
     db.session.add(user)
     db.session.flush()
     joined = invite.ended_at or utc_now()
-    state = {"removed": AccessState.REMOVED, "suspended": AccessState.SUSPENDED}.get(person.standing, AccessState.ACTIVE)
+    state = {"removed": AccessState.REMOVED, "suspended": AccessState.SUSPENDED}.get(
+        person.standing, AccessState.ACTIVE
+    )
     access = PortalAccess(
         firm_id=client.firm_id,
         client_id=client.id,
@@ -344,7 +350,12 @@ def _files(member_id: str, byron_id: str, hopper_id: str) -> None:
     for client_id, name, data, visible in (
         (byron_id, "2025 return.pdf", tax_return_summary(FIRM, "Byron Family", 2025, now), True),
         (byron_id, "Engagement letter 2026.pdf", engagement_letter(FIRM, "Byron Family", 2026, now), False),
-        (hopper_id, "Engagement letter 2026.pdf", engagement_letter(FIRM, "Hopper Compilers Inc.", 2026, now), False),
+        (
+            hopper_id,
+            "Engagement letter 2026.pdf",
+            engagement_letter(FIRM, "Hopper Compilers Inc.", 2026, now),
+            False,
+        ),
     ):
         stored = files.receive(io.BytesIO(data), name)
         with unit_of_work():

@@ -40,5 +40,13 @@ def init_logs(settings: Settings) -> None:
     handler.portal_invites = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for noisy in ("huey", "alembic", "mail.log", "waitress.queue", "pyhanko", "pyhanko_certvalidator", "fontTools"):
+    for noisy in (
+        "huey",
+        "alembic",
+        "mail.log",
+        "waitress.queue",
+        "pyhanko",
+        "pyhanko_certvalidator",
+        "fontTools",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -28,9 +28,15 @@ def healthz() -> Response:
 @public_page("tells load balancers whether to send people here")
 def readyz() -> tuple[Response, int]:
     """503 with the failing part named where the database or the queue can't be used."""
-    parts = {"database": _works(lambda: db.session.execute(sa.text("SELECT 1"))), "queue": _works(background.ping)}
+    parts = {
+        "database": _works(lambda: db.session.execute(sa.text("SELECT 1"))),
+        "queue": _works(background.ping),
+    }
     ready = all(parts.values())
-    answer = {"status": "ok" if ready else "unavailable", "parts": {k: "ok" if v else "down" for k, v in parts.items()}}
+    answer = {
+        "status": "ok" if ready else "unavailable",
+        "parts": {k: "ok" if v else "down" for k, v in parts.items()},
+    }
     return jsonify(answer), 200 if ready else 503
 
 
