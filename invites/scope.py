@@ -27,6 +27,7 @@ from models import (
     PortalUser,
     Scope,
     Sees,
+    Signer,
     StoredFile,
     SurveyTemplate,
     TeamMember,
@@ -116,6 +117,10 @@ class FirmView:
             sa.select(StoredFile).where(StoredFile.firm_id == self.firm_id), StoredFile.client_id
         )
 
+    def file(self, file_id: str) -> StoredFile:
+        """One stored file. Raises Missing."""
+        return _one(self.files().where(StoredFile.id == file_id))
+
     def message_templates(self, workflow: str | None = None) -> sa.Select[tuple[MessageTemplate]]:
         """The firm's message templates and the member's own; for one workflow also those for any."""
         mine = sa.or_(MessageTemplate.owner_id.is_(None), MessageTemplate.owner_id == self.member.id)
@@ -178,6 +183,8 @@ class PortalView:
     def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
         granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
         whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
+        # Who is to sign sees what is to be signed, however this person came in (invited later, from the record).
+        signs = sa.exists().where(Signer.item_id == WorkItem.id, Signer.email == PortalAccess.email)
         return (
             sa.select(WorkItem.id)
             .join(PortalAccess, PortalAccess.client_id == WorkItem.client_id)
@@ -186,7 +193,7 @@ class PortalView:
                 whose,
                 PortalAccess.state == AccessState.ACTIVE,
                 WorkItem.visible.is_(True),
-                sa.or_(whole, granted),
+                sa.or_(whole, granted, signs),
             )
         )
 

@@ -256,6 +256,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index("ix_work_item_firm_id", "work_item", ["firm_id"], unique=False)
+    op.create_index("ix_work_item_workflow_status", "work_item", ["workflow", "status", "id"], unique=False)
     op.create_table(
         "answer",
         sa.Column("item_id", sa.String(length=26), nullable=False),

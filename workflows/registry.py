@@ -8,16 +8,18 @@ the schema's further fields in `details`; the client reads it and marks it as do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, cast
 
 import marshmallow as ma
+import sqlalchemy as sa
 from flask import current_app
 
 from hooks.signals import Question, Trigger
 from invites.scope import FirmView, PortalView
-from models import Audience, Client, WorkItem, append_event, db, new_id, utc_now
-from models.errors import WrongState
+from models import Audience, Client, StoredFile, WorkItem, append_event, db, new_id, utc_now
+from models.errors import Missing, WrongState
 
 
 class DuplicateWorkflow(Exception):
@@ -46,6 +48,16 @@ class Workflow:
     needs_file: ClassVar[bool] = False  # its form and API take an upload
     statuses: ClassVar[Mapping[str, str]] = {"sent": "Sent", "viewed": "Viewed", "completed": "Completed"}
     tones: ClassVar[Mapping[str, str]] = {"sent": "idle", "viewed": "wait", "completed": "good"}
+
+    @contextmanager
+    def prepared(
+        self, view: FirmView, client: Client, data: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
+        """What is slow or touches the file store, before the unit of work opens; yields the data to send.
+
+        What it put into the file store is taken away again when the block raises. Raises Invalid.
+        """
+        yield data
 
     def create(self, view: FirmView, client: Client, data: Mapping[str, Any]) -> list[WorkItem]:
         """Add the item's rows inside the open unit of work (before the trigger fires). `data` was validated."""
@@ -79,6 +91,14 @@ class Workflow:
         """(name, address) of chosen people who must see it, such as signers; empty: the client's usual ones."""
         return []
 
+    def notify(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """(name, address) of those who get a mail at once, if they have access already; mostly `must_see`."""
+        return self.must_see(data)
+
+    def status(self, item: WorkItem) -> str:
+        """The status as of now: a workflow may derive it from the clock. Show this one, not the column."""
+        return item.status
+
     def facts_of(self, item: WorkItem) -> list[tuple[str, str]]:
         """(label, value) lines that staff and client read on the item's page; the schema's own fields by default."""
         lines = []
@@ -93,36 +113,66 @@ class Workflow:
 
     def status_label(self, item: WorkItem) -> str:
         """The status in words."""
-        return self.statuses.get(item.status, item.status)
+        return self.statuses.get(self.status(item), self.status(item))
 
     def tone(self, item: WorkItem) -> str:
         """The status's dot: good, wait, bad or idle."""
-        return self.tones.get(item.status, "idle")
+        return self.tones.get(self.status(item), "idle")
 
     def progress(self, item: WorkItem) -> str:
         """A few words for lists, such as "3 of 24 answered"; empty where there is nothing to say."""
         return ""
 
+    def progress_of(self, items: Collection[WorkItem]) -> dict[str, str]:
+        """`progress` of many items by id, for lists: a workflow that asks the database does so once for all."""
+        return {item.id: self.progress(item) for item in items}
+
     def api_fields(self, item: WorkItem) -> dict[str, Any]:
         """The workflow's own fields in API answers."""
         return dict(item.details or {})
 
+    def api_fields_of(self, items: Collection[WorkItem]) -> dict[str, dict[str, Any]]:
+        """`api_fields` of many items by id, for lists: a workflow that asks the database does so once for all."""
+        return {item.id: self.api_fields(item) for item in items}
+
     def opened(self, item: WorkItem, person: PortalView) -> None:
         """A portal user looks at the item (called inside a unit of work, at the first look of this person)."""
-        if item.status == "sent":
-            item.status = "viewed"
+        self.move(item, ["sent"], "viewed")
 
     def page(self, item: WorkItem, person: PortalView) -> dict[str, Any]:
         """Further context for the portal page."""
         return {}
 
+    def staff_page(self, item: WorkItem, view: FirmView) -> dict[str, Any]:
+        """Further context for the staff's page of the item."""
+        return {}
+
+    def stored_file(self, item: WorkItem, which: str = "") -> StoredFile:
+        """The bytes behind the item; `which` tells apart where it has several. Raises Missing where it has none."""
+        raise Missing
+
     def respond(self, item: WorkItem, person: PortalView, form: Mapping[str, Any]) -> str:
         """The client's answer (inside a unit of work); the sentence shown afterwards. Raises WrongState, Invalid."""
-        if not item.open:
+        if not self.move(item, ["sent", "viewed"], "completed", open=False, done_at=utc_now()):
             raise WrongState(f"This {self.singular.lower()} is complete already.")
-        item.status, item.open, item.done_at = "completed", False, utc_now()
         self.note(item, f"{self.slug.replace('-', '_')}_completed", actor=f"login:{person.login.id}")
         return f"{item.title} is marked as complete."
+
+    def move(self, item: WorkItem, origins: Collection[str], status: str, **values: Any) -> bool:
+        """The one guarded UPDATE behind each change of status; whether it was ours.
+
+        Two tabs, two people of one client: whoever comes second finds the row moved on and changes nothing.
+        """
+        db.session.flush()
+        statement = (
+            sa.update(WorkItem)
+            .where(WorkItem.id == item.id, WorkItem.status.in_(origins))
+            .values(status=status, **values)
+            .execution_options(synchronize_session=False)
+        )
+        moved = cast("sa.CursorResult[object]", db.session.execute(statement)).rowcount == 1
+        db.session.refresh(item)
+        return moved
 
     def note(
         self, item: WorkItem, name: str, *, actor: str = "system", access_id: str | None = None, **data: Any

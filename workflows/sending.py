@@ -52,7 +52,7 @@ def send(
     """Make a work item real, with its invites and mails. Raises LicenceMissing, and whatever refuses it."""
     view.need_licence(workflow.licence, workflow.plural)
     items = workflow.create(view, client, data)
-    return Sent(items, fire(workflow, view, client, items, invite, workflow.must_see(data)))
+    return Sent(items, fire(workflow, view, client, items, invite, workflow.notify(data)))
 
 
 def fire(
