@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from flask_security.utils import hash_password
 
-from invites.lifecycle import active_accesses
 from invites.scope import FirmView
 from models import (
     AccessState,
@@ -47,8 +46,9 @@ from models import (
     utc_now,
 )
 from models.address import parse_address
+from workflows import storage
 from workflows.esign_request.sample import engagement_letter, tax_return_summary
-from workflows.file_visibility import files
+from workflows.file_visibility import uploads
 
 PASSWORD = "northwind-demo"  # noqa: S105  # printed at the start, and only ever valid on one's own machine
 FIRM = "Northwind Tax"
@@ -344,24 +344,19 @@ def _templates(firm: Firm) -> None:
 
 
 def _files(member_id: str, byron_id: str, hopper_id: str) -> None:
-    """A return that Ada can open already, and an engagement letter that is not visible yet."""
-    now = utc_now()
-    member = db.session.get_one(TeamMember, member_id)
+    """A return that Ada can open already, and engagement letters that are not visible yet."""
     for client_id, name, data, visible in (
-        (byron_id, "2025 return.pdf", tax_return_summary(FIRM, "Byron Family", 2025, now), True),
-        (byron_id, "Engagement letter 2026.pdf", engagement_letter(FIRM, "Byron Family", 2026, now), False),
+        (byron_id, "2025 return.pdf", tax_return_summary(FIRM, "Byron Family", 2025), True),
+        (byron_id, "Engagement letter 2026.pdf", engagement_letter(FIRM, "Byron Family", 2026), False),
         (
             hopper_id,
             "Engagement letter 2026.pdf",
-            engagement_letter(FIRM, "Hopper Compilers Inc.", 2026, now),
+            engagement_letter(FIRM, "Hopper Compilers Inc.", 2026),
             False,
         ),
     ):
-        stored = files.receive(io.BytesIO(data), name)
-        with unit_of_work():
-            view = FirmView(member)
-            client = view.client(client_id)
-            item = files.upload(view, client, stored)
-            if visible:
-                item.visible, item.status, item.sent_at = True, "visible", now
-                active_accesses(client)
+        with storage.received((io.BytesIO(data), name)) as received, unit_of_work():
+            view = FirmView(db.session.get_one(TeamMember, member_id))
+            item = uploads.upload(view, view.client(client_id), received)[0]
+            if visible:  # as a row, not by sending: the demo mails nobody
+                item.visible, item.sent_at = True, utc_now()

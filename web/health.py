@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import sqlalchemy as sa
-from flask import Blueprint, Flask, jsonify
+from flask import Blueprint, Flask, current_app, jsonify
 from werkzeug.wrappers import Response
 
 import background
@@ -30,7 +30,7 @@ def readyz() -> tuple[Response, int]:
     """503 with the failing part named where the database or the queue can't be used."""
     parts = {
         "database": _works(lambda: db.session.execute(sa.text("SELECT 1"))),
-        "queue": _works(background.ping),
+        "queue": _works(lambda: background.check(current_app._get_current_object())),
     }
     ready = all(parts.values())
     answer = {

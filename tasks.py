@@ -1,0 +1,64 @@
+"""What the worker does: send mail, make facts, seal documents, and tidy up.
+
+Each task is an edge and opens its own units of work. The rows say what is to be done; a task that is lost, or runs
+twice, costs nothing but a look.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask import Flask, current_app
+
+import background
+import config
+from hooks.dispatch import dispatch_due
+from mail.worker import send_due
+from models import AcceptCode, IdempotentCall, LoginSession, RateLimit, unit_of_work, utc_now
+from workflows import storage
+from workflows.esign_request.completion import seal_all_pending
+
+KEEP_IDEMPOTENT_CALLS = timedelta(hours=48)
+
+
+def register(app: Flask) -> None:
+    """Tell the queue which tasks there are."""
+    background.on_wake(app, "mail", send_mail)
+    background.on_wake(app, "facts", make_facts)
+    background.on_wake(app, "seals", seal_documents)
+    background.every(app, "tidy", 60, tidy)
+    background.every(app, "orphans", 1440, sweep_orphans)
+
+
+def send_mail() -> None:
+    """Send what is due, until nothing is."""
+    send_due(config.current(), utc_now())
+
+
+def make_facts() -> None:
+    """Turn committed events into facts, until none is left."""
+    while dispatch_due(current_app._get_current_object()) and not background.stopping():  # type: ignore[attr-defined]
+        pass
+
+
+def seal_documents() -> None:
+    """Seal the eSign requests that everybody has signed."""
+    seal_all_pending()
+
+
+def tidy() -> None:
+    """Delete what has ended and nobody asks for any more: sessions, codes, counters, remembered calls."""
+    now = utc_now()
+    with unit_of_work() as session:
+        session.execute(sa.delete(LoginSession).where(LoginSession.expires_at < now))
+        session.execute(sa.delete(AcceptCode).where(AcceptCode.expires_at < now))
+        session.execute(sa.delete(RateLimit).where(RateLimit.expires_at < now.timestamp()))
+        session.execute(
+            sa.delete(IdempotentCall).where(IdempotentCall.created_at < now - KEEP_IDEMPOTENT_CALLS)
+        )
+
+
+def sweep_orphans() -> None:
+    """Remove bytes that belong to no row: a process died between writing them and its commit."""
+    storage.sweep_orphans()

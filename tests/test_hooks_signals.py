@@ -1,0 +1,183 @@
+"""The catalogue: three kinds, complete contracts, names once; and what a receiver can and can't break."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+import hooks
+from hooks.dispatch import dispatch_due
+from hooks.signals import CATALOGUE, DuplicateSignal, Fact, Question, Signal, Trigger
+from models import Event, append_event, db, unit_of_work
+from tests.support.world import World, make_world
+
+CONTRACT = {
+    "question": {"client_request_sending", "file_visibility_changing", "esign_request_sending"},
+    "trigger": {"client_request_sent", "file_made_visible", "esign_request_sent", "file_uploaded"},
+    "fact": {
+        "invite_created", "invite_mailed", "invite_bounced", "invite_resent", "invite_accepted", "invite_declined",
+        "invite_revoked", "invite_expired", "access_removed", "access_suspended", "access_restored",
+        "client_request_viewed", "client_request_submitted", "file_opened", "esign_request_signed",
+        "esign_request_completed", "esign_request_declined",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def receiver() -> Iterator[object]:
+    """`receiver(signal, function)` connects for the time of this test."""
+    connected: list[tuple[Signal, object]] = []
+
+    def connect(signal: Signal, function: object) -> None:
+        signal.connect(function)
+        connected.append((signal, function))
+
+    yield connect
+    for signal, function in connected:
+        signal.disconnect(function)
+
+
+@pytest.mark.parametrize("kind", CONTRACT)
+def test_the_names_of_the_contract_are_there(kind: str) -> None:
+    names = {signal.name for signal in CATALOGUE.values() if signal.kind == kind}
+    assert names >= CONTRACT[kind]
+    assert all(getattr(hooks, name) is CATALOGUE[name] for name in CONTRACT[kind])
+
+
+@pytest.mark.parametrize("name", sorted(itertools.chain(*CONTRACT.values())))
+def test_every_signal_has_a_complete_doc(name: str) -> None:
+    signal = CATALOGUE[name]
+    for part in ("When: ", "Sender: ", "Arguments:", "Answer: "):
+        assert part in signal.__doc__
+    assert signal.arguments
+    assert all(meaning.strip() for meaning in signal.arguments.values())
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(DuplicateSignal, match="invite_created"):
+        Fact("invite_created", when="again", arguments={})
+
+
+def test_kinds_have_their_own_verbs_and_exact_arguments() -> None:
+    for signal in CATALOGUE.values():
+        with pytest.raises(TypeError):
+            signal.send("file")
+    with pytest.raises(TypeError, match="exactly"):
+        hooks.client_request_sent.fire("client-request", item=1)
+
+
+def test_receivers_are_held_strongly(receiver) -> None:
+    heard = []
+
+    def connect_a_nested_one() -> None:
+        def nested(sender: str, **extra: object) -> None:
+            heard.append(sender)
+
+        receiver(hooks.file_uploaded, nested)
+
+    connect_a_nested_one()
+    gc.collect()
+    hooks.file_uploaded.fire("file", items=[], client=None, member=None)
+    assert heard == ["file"]
+
+
+def test_a_broken_trigger_receiver_is_a_refusal_with_a_sentence(receiver) -> None:
+    def broken(sender: str, **extra: object) -> None:
+        raise ZeroDivisionError
+
+    receiver(hooks.file_uploaded, broken)
+    with pytest.raises(hooks.Refused, match="nothing was sent or kept"):
+        hooks.file_uploaded.fire("file", items=[], client=None, member=None)
+
+
+class TestFacts:
+    @pytest.fixture
+    def world(self, app: Flask) -> World:
+        return make_world(app)
+
+    def happen(self, world: World, times: int = 1) -> None:
+        with world.app.app_context(), unit_of_work():
+            for _ in range(times):
+                append_event("invite_accepted", firm_id=world.firm_id, workflow="file", actor="system")
+
+    def dispatch(self, world: World, patience: float = 5.0) -> None:
+        with world.app.app_context():
+            while dispatch_due(world.app, patience=patience):
+                pass
+            assert db.session.scalar(sa.select(sa.func.count()).where(Event.dispatched_at.is_(None))) == 0
+
+    def test_a_committed_event_becomes_a_fact_once(self, world: World, receiver) -> None:
+        heard = []
+        receiver(hooks.invite_accepted, lambda sender, **arguments: heard.append((sender, arguments)))
+        self.happen(world)
+        self.dispatch(world)
+        self.dispatch(world)
+        [(sender, arguments)] = heard
+        assert sender == "file"
+        assert arguments.keys() == hooks.invite_accepted.arguments.keys()
+        assert arguments["firm_id"] == world.firm_id
+        assert arguments["occurred_at"].endswith("Z")
+
+    def test_what_was_rolled_back_never_becomes_a_fact(self, world: World, receiver) -> None:
+        heard = []
+        receiver(hooks.invite_accepted, lambda sender, **arguments: heard.append(sender))
+        with pytest.raises(ZeroDivisionError), world.app.app_context(), unit_of_work():
+            append_event("invite_accepted", firm_id=world.firm_id, workflow="file", actor="system")
+            raise ZeroDivisionError
+        self.dispatch(world)
+        assert heard == []
+
+    def test_raising_recursive_and_changing_receivers_harm_nobody(self, world: World, receiver) -> None:
+        heard = []
+
+        def raising(sender: str, **extra: object) -> None:
+            raise RuntimeError("mine")
+
+        def recursive(sender: str, **extra: object) -> None:
+            recursive(sender, **extra)
+
+        def changing(sender: str, *, data: dict, **extra: object) -> None:
+            data["spoilt"] = True
+
+        def leaving(sender: str, **extra: object) -> None:
+            raise SystemExit
+
+        for function in (raising, recursive, changing, leaving):
+            receiver(hooks.invite_accepted, function)
+        receiver(hooks.invite_accepted, lambda sender, *, data, **extra: heard.append(dict(data)))
+        self.happen(world, times=2)
+        self.dispatch(world)
+        assert heard == [{}, {}]
+
+    def test_a_hanging_receiver_is_left_behind(self, world: World, receiver) -> None:
+        heard, release = [], threading.Event()
+        receiver(hooks.invite_accepted, lambda sender, **extra: release.wait(60))
+        receiver(hooks.invite_accepted, lambda sender, **extra: heard.append(sender))
+        self.happen(world, times=2)
+        self.dispatch(world, patience=0.2)
+        assert heard == ["file", "file"]
+        release.set()
+
+    def test_a_receiver_may_write_by_a_unit_of_work(self, world: World, receiver) -> None:
+        def writing(sender: str, *, firm_id: str, **extra: object) -> None:
+            with unit_of_work():
+                append_event("noted", firm_id=firm_id, workflow=sender)
+
+        receiver(hooks.invite_accepted, writing)
+        self.happen(world)
+        self.dispatch(world)
+        with world.app.app_context():
+            assert db.session.scalars(sa.select(Event.name).order_by(Event.id)).all() == [
+                "invite_accepted",
+                "noted",
+            ]
+
+
+def test_every_kind_is_one_of_three() -> None:
+    assert {type(signal) for signal in CATALOGUE.values()} <= {Question, Trigger, Fact}
