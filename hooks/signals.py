@@ -62,9 +62,12 @@ class Signal(NamedSignal):
         """Refused: each kind has its own verb (ask, fire, deliver)."""
         raise TypeError(f"{self.name} is a {self.kind}: use its own verb instead of send()")
 
-    def _answers(self, sender: str, arguments: Mapping[str, Any]) -> Iterator[Any]:
+    def _check(self, arguments: Mapping[str, Any]) -> None:
+        """The contract holds for those who fire, too. Raises TypeError."""
         if arguments.keys() != self.arguments.keys():
             raise TypeError(f"{self.name} takes exactly {sorted(self.arguments)}, got {sorted(arguments)}")
+
+    def _answers(self, sender: str, arguments: Mapping[str, Any]) -> Iterator[Any]:
         for receiver in self.receivers_for(sender):
             answer = receiver(sender, **arguments)
             if answer is not None:
@@ -78,6 +81,7 @@ class Question(Signal):
 
     def ask(self, sender: str, **arguments: Any) -> list[Any]:
         """Ask all receivers; the answers that aren't None."""
+        self._check(arguments)
         return list(self._answers(sender, arguments))
 
 
@@ -92,6 +96,7 @@ class Trigger(Signal):
         Raises what the receiver raised if that is meant for people (`Refused` above all), else HookFailed: in both
         cases the edge rolls back and nothing is kept.
         """
+        self._check(arguments)
         try:
             return list(self._answers(sender, arguments))
         except ProblemForPeople:
