@@ -1,0 +1,1 @@
+"""What the outside reaches: pages, the API, and the doors before them (sessions, access rules, limits, headers)."""
