@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import marshmallow as ma
-import sqlalchemy as sa
 from flask import current_app
 
 from hooks.signals import Question, Trigger
 from invites.scope import FirmView, PortalView
-from models import Audience, Client, StoredFile, WorkItem, append_event, db, new_id, utc_now
+from models import Audience, Client, StoredFile, WorkItem, db, new_id, utc_now
 from models.errors import Missing, WrongState
+from workflows.moves import move, note
 
 
 class DuplicateWorkflow(Exception):
@@ -159,35 +159,14 @@ class Workflow:
         return f"{item.title} is marked as complete."
 
     def move(self, item: WorkItem, origins: Collection[str], status: str, **values: Any) -> bool:
-        """The one guarded UPDATE behind each change of status; whether it was ours.
-
-        Two tabs, two people of one client: whoever comes second finds the row moved on and changes nothing.
-        """
-        db.session.flush()
-        statement = (
-            sa.update(WorkItem)
-            .where(WorkItem.id == item.id, WorkItem.status.in_(origins))
-            .values(status=status, **values)
-            .execution_options(synchronize_session=False)
-        )
-        moved = cast("sa.CursorResult[object]", db.session.execute(statement)).rowcount == 1
-        db.session.refresh(item)
-        return moved
+        """Change the status by one guarded UPDATE; whether it was ours (see `workflows.moves`)."""
+        return move(item, origins, status, **values)
 
     def note(
         self, item: WorkItem, name: str, *, actor: str = "system", access_id: str | None = None, **data: Any
     ) -> None:
         """Append an event about `item`: a fact where one of that name is declared, activity in any case."""
-        append_event(
-            name,
-            firm_id=item.firm_id,
-            workflow=self.slug,
-            actor=actor,
-            client_id=item.client_id,
-            item_id=item.id,
-            access_id=access_id,
-            **data,
-        )
+        note(item, name, actor=actor, access_id=access_id, **data)
 
 
 def _text(value: Any) -> str:

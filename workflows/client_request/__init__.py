@@ -1,0 +1,1 @@
+"""Client requests: surveys that staff send and clients answer."""
