@@ -1,0 +1,67 @@
+"""The bytes of one mail, put together by hand: the same bytes at every attempt, at a thirtieth of the usual cost.
+
+Building a mail with the email package costs about 1.5 ms, more than the SMTP exchange. What is needed here is small:
+nine headers and two quoted-printable parts. Everything that varies between attempts there (Message-ID, Date,
+boundary) comes from the row. Quoted-printable keeps every line within 76 characters and the mail within ASCII,
+whatever stands in the text. tests/test_mail_mime.py reads the result back with the email package.
+"""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from mail.addresses import mailbox_header, one_line, text_header
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What the headers say. Names are plain text, addresses bare ASCII."""
+
+    from_name: str
+    from_address: str
+    to_name: str
+    to_address: str
+    reply_to_name: str
+    reply_to_address: str
+    subject: str
+    message_id: str
+    date: datetime
+
+
+def build(envelope: Envelope, text: str, html: str) -> bytes:
+    """The mail as it goes over the wire, lines ended by CRLF, ASCII only. Raises addresses.BadHeader.
+
+    The boundary comes from the Message-ID and can't occur in a part: quoted-printable writes `=` as `=3D`.
+    """
+    boundary = "=_" + envelope.message_id.strip("<>").partition("@")[0]
+    headers = "\r\n".join(
+        [
+            f"From: {mailbox_header(envelope.from_name, envelope.from_address)}",
+            f"To: {mailbox_header(envelope.to_name, envelope.to_address)}",
+            f"Reply-To: {mailbox_header(envelope.reply_to_name, envelope.reply_to_address)}",
+            f"Subject: {text_header(envelope.subject)}",
+            f"Date: {format_datetime(envelope.date.astimezone(UTC))}",
+            f"Message-ID: {one_line(envelope.message_id)}",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+            f'Content-Type: multipart/alternative; boundary="{boundary}"',
+        ]
+    )
+    line = b"\r\n--" + boundary.encode()
+    return b"".join(
+        [headers.encode("ascii"), b"\r\n", line, _PLAIN, _quoted(text), line, _HTML, _quoted(html), line, b"--\r\n"]
+    )
+
+
+_PLAIN, _HTML = (
+    b'\r\nContent-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n' % kind
+    for kind in (b"plain", b"html")
+)
+
+
+def _quoted(text: str) -> bytes:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    return binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)

@@ -1,0 +1,329 @@
+"""The only module that talks SMTP: Flask-Mail's configuration, messages and signal over a connection of our own.
+
+What Flask-Mail 0.10 does by itself, and why this connection differs (each line has its test in
+tests/test_mail_transport.py):
+
+- it has no timeout, so a mute server blocks for ever: here each step and the whole exchange have a deadline, kept by
+  a watchdog that cuts the line (a server that sends one byte a second keeps every socket timeout from firing);
+- STARTTLS and TLS without a look at the certificate: here with `ssl.create_default_context()`;
+- it raises after the server took the mail when QUIT fails or a receiver of `email_dispatched` raises, and a retry
+  then sends twice: here nothing after the 250 makes a mail unsent;
+- a refused second recipient is reported as success: here one recipient a mail, an envelope of our own;
+- headers and names: see mail/addresses.py and mail/mime.py, which make the bytes.
+
+What an answer means is decided in one place, `_verdict()`. An answer to the sign-in or to MAIL FROM speaks of us and
+not of one mail, so there nothing fails and all wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import flask_mail
+import structlog
+from flask import Flask
+
+from config import Settings
+from mail import mailbox
+from mail.addresses import one_line
+from mail.outcomes import Outcome, Permanent, RelayBroken, Sent, Temporary
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 15.0  # of the deadline, for each address of the relay
+FULL_MAILBOX_GETS = timedelta(days=1)
+
+email_dispatched = flask_mail.email_dispatched
+
+
+class Letter(flask_mail.Message):
+    """A mail whose bytes are ready. Receivers of `email_dispatched` see what they know from Flask-Mail."""
+
+    def __init__(
+        self, *, sender: str, recipient: str, subject: str, body: str, html: str, message_id: str, raw: bytes
+    ) -> None:
+        # Message.__init__ asks the resolver for this machine's name on each call (make_msgid), which may take
+        # seconds; so its attributes are set here.
+        self.recipients = [recipient]
+        self.subject, self.sender, self.body = subject, sender, body
+        self.alts: dict[str, str] = {"html": html}
+        self.msgId = message_id
+        self.reply_to = self.date = self.charset = self.extra_headers = None
+        self.cc, self.bcc, self.attachments = [], [], []
+        self.mail_options, self.rcpt_options = [], []
+        self.raw = raw
+
+    def as_bytes(self) -> bytes:
+        """The bytes as they go over the wire."""
+        return self.raw
+
+
+@dataclass
+class _Refused(Exception):
+    """An exchange that ended before the 250, and what that means."""
+
+    outcome: Outcome
+    close: bool = False
+
+
+class _Client(smtplib.SMTP):
+    """smtplib's client with a certificate check and a line that can be cut from outside."""
+
+    def __init__(self, context: ssl.SSLContext | None, timeout: float) -> None:
+        self.tls_from_start = context
+        self.line: socket.socket | None = None
+        # The name in EHLO: smtplib would ask the resolver for ours.
+        super().__init__(timeout=timeout, local_hostname=socket.gethostname() or "localhost")
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # type: ignore[override]
+        sock = socket.create_connection((host, port), min(timeout, CONNECT_SECONDS), self.source_address)
+        # A second handle on the same connection: shutting it down ends whatever the first one is waiting for, also
+        # in the midst of a TLS handshake, when no other object has a usable handle.
+        self.line = sock.dup()
+        sock.settimeout(timeout)
+        # The final dot goes in a packet of its own right behind the text; Nagle's algorithm would hold it back 40 ms.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self.tls_from_start.wrap_socket(sock, server_hostname=host) if self.tls_from_start else sock
+
+    def cut(self) -> None:
+        """End the connection from another thread."""
+        if self.line is not None:
+            with contextlib.suppress(OSError):  # it is closed already, which is what was wanted
+                self.line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close both handles."""
+        super().close()
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+
+
+class HardenedConnection(flask_mail.Connection):
+    """One line to the relay, kept open over many mails. Use as a context manager; it connects when first needed."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        super().__init__(mail_state(app, settings))
+        self.app = app
+        self.settings = settings
+        self.deadline: float | None = None  # monotonic; while an exchange runs
+        self.overdue = False
+        self.said: Callable[[str], None] | None = None  # told each step, for `mail test`
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.host is not None:
+            with contextlib.suppress(smtplib.SMTPException, OSError):  # the mails are sent, this is a courtesy
+                self.host.sock.settimeout(2.0)
+                self.host.quit()
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the line without a word."""
+        if self.host is not None:
+            self.host.close()
+            self.host = None
+        self.num_emails = 0
+
+    # `send()` of Flask-Mail raises or returns; here it returns what became of the mail.
+    def send(self, message: Letter, envelope_from: str | None = None) -> Outcome:  # type: ignore[override]
+        """Send one mail over the kept line; what became of it. Never raises for what the relay or the line does."""
+        self.overdue = False
+        self.deadline = time.monotonic() + self.settings.mail_deadline_seconds
+        try:
+            outcome = self._exchange(message, envelope_from or message.sender)
+        except _Refused as refused:
+            outcome = refused.outcome
+            if refused.close:
+                self.drop()
+        finally:
+            self.deadline = None
+        if isinstance(outcome, Sent):
+            self.num_emails += 1
+            self._tell(message)
+        return outcome
+
+    def cut_if_overdue(self, now: float) -> None:
+        """Called by the watchdog: end an exchange that is past its deadline."""
+        deadline, host = self.deadline, self.host
+        if deadline is not None and now >= deadline and isinstance(host, _Client):
+            self.overdue = True
+            host.cut()
+
+    def configure_host(self) -> smtplib.SMTP:
+        """Connect, encrypt and sign in. Raises _Refused."""
+        settings, server, port = self.settings, self.mail.server, int(self.mail.port or 25)
+        context = ssl.create_default_context() if self.mail.use_ssl or self.mail.use_tls else None
+        client = _Client(context if self.mail.use_ssl else None, self._left())
+        self.host = client
+        try:
+            self._say(f"connecting to {server}:{port}")
+            client._host = server  # smtplib checks the certificate against it, and sets it only in __init__
+            self._expect("greeting", client.connect(server, port), 220)
+            self._say("EHLO")
+            client.ehlo_or_helo_if_needed()
+            if self.mail.use_tls:
+                self._say("STARTTLS, certificate checked")
+                client.starttls(context=context)
+                client.ehlo_or_helo_if_needed()
+            if self.mail.username and self.mail.password:
+                self._say(f"signing in as {self.mail.username}")
+                client.login(self.mail.username, self.mail.password)
+        except ssl.SSLCertVerificationError as error:
+            raise _Refused(RelayBroken(f"its certificate is not valid: {error.verify_message}"), close=True) from error
+        except smtplib.SMTPNotSupportedError as error:
+            raise _Refused(RelayBroken(f"it lacks what the settings ask for: {error}"), close=True) from error
+        except smtplib.SMTPAuthenticationError as error:
+            raise _Refused(_verdict("sign-in", error.smtp_code, error.smtp_error), close=True) from error
+        except smtplib.SMTPResponseException as error:
+            raise _Refused(_verdict("greeting", error.smtp_code, error.smtp_error), close=True) from error
+        except ssl.SSLError as error:
+            # Nobody speaks TLS there, or the line was cut in the handshake.
+            lasting = not self.overdue
+            reason = f"no encrypted connection: {error.reason or error}"
+            outcome = RelayBroken(reason) if lasting else Temporary(self._why(error), connection=True)
+            raise _Refused(outcome, close=True) from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
+        client.sock.settimeout(settings.mail_deadline_seconds)
+        return client
+
+    def _exchange(self, message: Letter, envelope_from: str) -> Outcome:
+        """One mail: MAIL, RCPT, DATA. A kept line that turns out to be dead is opened anew once."""
+        kept = self.host is not None
+        try:
+            return self._mail(message, envelope_from, reset=kept)
+        except _Refused as refused:
+            stale = isinstance(refused.outcome, Temporary) and refused.outcome.connection
+            if not (kept and stale and not self.overdue and not refused.outcome.in_doubt):  # type: ignore[union-attr]
+                raise
+            self.drop()
+        return self._mail(message, envelope_from, reset=False)
+
+    def _mail(self, message: Letter, envelope_from: str, *, reset: bool) -> Outcome:
+        host = self.host or self.configure_host()
+        try:
+            if reset:
+                self._expect("greeting", host.rset(), 250)
+            self._say(f"MAIL FROM:<{envelope_from}>")
+            self._expect("sender", host.mail(envelope_from), 250)
+            recipient = str(message.recipients[0])
+            self._say(f"RCPT TO:<{recipient}>")
+            self._expect("recipient", host.rcpt(recipient), 250, 251, 252)
+            self._say("DATA")
+            host.putcmd("data")
+            self._expect("data", host.getreply(), 354)
+            host.send(_dotted(message.as_bytes()))
+        except (smtplib.SMTPException, OSError) as error:
+            raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
+        try:
+            host.send(b".\r\n")
+            code, text = host.getreply()
+        except (smtplib.SMTPException, OSError) as error:
+            # It may have been taken. Sent again it carries the same Message-ID, so that receivers can fold it.
+            reason = f"{self._why(error)} after the mail was handed over"
+            raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True) from error
+        self._expect("content", (code, text), 250)
+        return Sent()
+
+    def _expect(self, step: str, answer: tuple[int, bytes], *wanted: int) -> None:
+        code, text = answer
+        self._say(f"{code} {_readable(text)}")
+        if code in wanted:
+            return
+        outcome = _verdict(step, code, text)
+        # After a plain refusal the line is still good. 421 means the relay hangs up, anything else is out of step.
+        raise _Refused(outcome, close=code == 421 or not 400 <= code < 600 or step == "greeting")
+
+    def _left(self) -> float:
+        return max((self.deadline or 0) - time.monotonic(), 0.1)
+
+    def _why(self, error: Exception) -> str:
+        if self.overdue:
+            return f"it took longer than {self.settings.mail_deadline_seconds:g} seconds"
+        if "timed out" in str(error):
+            return "no answer in time"
+        match error:
+            case TimeoutError():
+                return "no answer in time"
+            case ConnectionRefusedError():
+                return "it refuses connections"
+            case socket.gaierror():
+                return "its name is not known"
+            case smtplib.SMTPServerDisconnected() | ConnectionError():
+                return "it closed the connection"
+            case OSError(strerror=str() as strerror):
+                return one_line(strerror)
+        return one_line(str(error))[:200] or type(error).__name__
+
+    def _tell(self, message: Letter) -> None:
+        try:
+            email_dispatched.send(self.app, message=message)
+        except Exception:  # noqa: BLE001 the mail is sent, and a receiver's error must not send it twice
+            log.exception("a receiver of email_dispatched raised", message_id=message.msgId)
+
+    def _say(self, line: str) -> None:
+        if self.said is not None:
+            self.said(line)
+
+
+def _verdict(step: str, code: int, text: bytes | str) -> Outcome:
+    """What an answer that isn't the wanted one means, by where it came."""
+    said = f"{code} {_readable(text)}"
+    if code == 421 or code < 400 or code >= 600:
+        return Temporary(f"it said {said}", connection=True)
+    if code < 500:
+        return Temporary(f"it said {said}", connection=step in {"greeting", "sign-in"})
+    if step in {"greeting", "sign-in", "sender"} or code in {530, 535, 538}:
+        return RelayBroken(f"it refused us ({step}): {said}")
+    if code == 552 or "5.2.2" in said:
+        return Temporary(f"the mailbox is full: {said}", give_up_after=FULL_MAILBOX_GETS)
+    return Permanent(f"The mail server refused the {step}: {said}")
+
+
+def _readable(text: bytes | str) -> str:
+    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return one_line(shown)[:300]
+
+
+_LONE_DOT = re.compile(rb"(?m)^\.")
+
+
+def _dotted(raw: bytes) -> bytes:
+    ended = raw if raw.endswith(b"\r\n") else raw + b"\r\n"
+    return _LONE_DOT.sub(b"..", ended)
+
+
+def mail_state(app: Flask, settings: Settings) -> Any:
+    """Flask-Mail's own state object from our settings; the built-in mailbox's address where no relay is set."""
+    server, port = settings.mail_server, settings.mail_port
+    if server is None:
+        server, port = mailbox.running(settings)
+    wanted = {
+        "MAIL_SERVER": server,
+        "MAIL_PORT": port,
+        "MAIL_USERNAME": settings.mail_username,
+        "MAIL_PASSWORD": settings.mail_password,
+        "MAIL_USE_TLS": settings.mail_use_tls and settings.mail_server is not None,
+        "MAIL_USE_SSL": settings.mail_use_ssl and settings.mail_server is not None,
+        "MAIL_DEFAULT_SENDER": settings.mail_default_sender,
+        "MAIL_SUPPRESS_SEND": False,
+    }
+    return flask_mail.Mail().init_mail(wanted)
