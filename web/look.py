@@ -22,7 +22,9 @@ STANDARD_COLOUR = "#1f5f8b"
 look = Blueprint("look", __name__)
 
 
-@look.get("/look/colour-<colour>.css")
+# The endpoint is called `static` because it is: the same bytes for everybody, so that access rules and caching treat it
+# as the other static files.
+@look.get("/look/colour-<colour>.css", endpoint="static")
 def colour_css(colour: str) -> Response:
     """The stylesheet that sets one firm's colour. 404 unless `colour` is six hexadecimal digits."""
     if not re.fullmatch(r"[0-9a-f]{6}", colour):
@@ -38,7 +40,7 @@ def colour_url(firm: Any) -> str:
     """Address of the firm's colour stylesheet; the product's own colour where the firm has none we can use."""
     colour = str(getattr(firm, "colour", "") or "").lower()
     usable = colour if re.fullmatch(r"#[0-9a-f]{6}", colour) else STANDARD_COLOUR
-    return url_for("look.colour_css", colour=usable[1:])
+    return url_for("look.static", colour=usable[1:])
 
 
 def colour_problem(colour: str) -> str | None:
@@ -71,7 +73,7 @@ def machine_time(moment: date | datetime) -> str:
 def when_text(moment: date | datetime, style: str = "date", zone: str | None = None) -> str:
     """A day or a moment for people, in `zone` (else `g.time_zone`, else UTC).
 
-    Styles: "date" (12 Nov 2026), "full" (12 Nov 2026, 17:00), "deadline" (with the zone: 12 Nov 2026, 17:00 (New York)).
+    Styles: "date" (12 Nov 2026), "full" (12 Nov 2026, 17:00), "deadline" (with the zone, as in 17:00 (New York)).
     The script shows moments in the reader's own zone; this is what stands there without it.
     """
     if not isinstance(moment, datetime):

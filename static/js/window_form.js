@@ -159,14 +159,14 @@ class Window {
   use(button) {
     const row = button.closest("[data-person]");
     const address = button.dataset.use;
-    const twin = this.rows().find((other) => other !== row && other.querySelector("[name$='-email']")?.value.toLowerCase() === address.toLowerCase());
+    const twin = this.rows().find((other) => other !== row && other.querySelector("input[name$='-email']")?.value.toLowerCase() === address.toLowerCase());
     if (twin) {
       if (!this.box(twin).disabled) this.box(twin).checked = true;
       row.remove();
       this.number();
       this.box(twin).focus();
     } else {
-      row.querySelector("[name$='-email']").value = address;
+      row.querySelector("input[name$='-email']").value = address;
       const shown = row.querySelector("[data-email]") || row.querySelector("[data-name]");
       shown.textContent = address;
       row.dataset.key = address;
