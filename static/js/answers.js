@@ -19,6 +19,17 @@ function wire(form) {
     timer = window.setTimeout(save, wait);
   }
 
+  function post(keepalive = false) {
+    const sent = new FormData(form);
+    return fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(sent),
+      credentials: "same-origin",
+      keepalive,
+      headers: { Accept: "application/json", "X-CSRFToken": sent.get("csrf_token") || "" },
+    });
+  }
+
   async function save() {
     window.clearTimeout(timer);
     if (busy) {
@@ -27,14 +38,8 @@ function wire(form) {
     }
     busy = true;
     again = false;
-    const sent = new FormData(form);
     try {
-      const response = await fetch(form.action, {
-        method: "POST",
-        body: new URLSearchParams(sent),
-        credentials: "same-origin",
-        headers: { Accept: "application/json", "X-CSRFToken": sent.get("csrf_token") || "" },
-      });
+      const response = await post();
       if (response.status === 409) {
         said.textContent = (await response.json()).sentence;
         dirty = false;
@@ -98,10 +103,10 @@ function wire(form) {
     window.clearTimeout(timer);
   });
   window.addEventListener("online", () => dirty && save());
-  // Leaving the page in the middle of a word: a beacon takes the last change along.
+  // Leaving the page in the middle of a word: the last change still goes out.
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState !== "hidden" || !dirty) return;
     window.clearTimeout(timer);
-    navigator.sendBeacon(form.action, new URLSearchParams(new FormData(form)));
+    post(true).catch(() => later(RETRY));
   });
 }

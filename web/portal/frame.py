@@ -1,0 +1,140 @@
+"""What stands around each page of the client's side: whose places these are, which one is shown, how much is to do.
+
+A person may be at several clients of several firms. `?client=` narrows a page to one of them; every link of the page
+keeps the choice. A client that isn't theirs is as a missing one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import sqlalchemy as sa
+from flask import g, request
+
+from invites.scope import PortalView
+from models import Client, Firm, Login, PortalAccess, Signer, SignerState, WorkItem, db
+from models.errors import Missing
+from web.who import current_login, memberships
+
+
+@dataclass(frozen=True)
+class Place:
+    """One client that lets this person in."""
+
+    access_id: str
+    client: Client
+    firm: Firm
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The person's places, and the one chosen on this page (None: all of them)."""
+
+    person: PortalView
+    places: tuple[Place, ...]
+    chosen: Place | None
+
+    @property
+    def login(self) -> Login:
+        """Whose page this is."""
+        return self.person.login
+
+    @property
+    def access_ids(self) -> list[str]:
+        """The accesses through which this person sees what is shown."""
+        return [place.access_id for place in ([self.chosen] if self.chosen else self.places)]
+
+    def items(self) -> sa.Select[tuple[WorkItem]]:
+        """The visible items of what is chosen."""
+        statement = self.person.items()
+        return statement.where(WorkItem.client_id == self.chosen.client.id) if self.chosen else statement
+
+    def to_do(self) -> sa.Select[tuple[WorkItem]]:
+        """Items that wait for this very person: who has signed already has nothing left to do."""
+        return mine_to_do(self.items(), self.login)
+
+    def label(self, item: WorkItem) -> str:
+        """Which client an item belongs to, where this person has several; empty where it goes without saying."""
+        if len(self.places) < 2:
+            return ""
+        place = next((place for place in self.places if place.client.id == item.client_id), None)
+        if place is None:
+            return ""
+        several_firms = len({place.firm.id for place in self.places}) > 1
+        return f"{place.client.name}, {place.firm.name}" if several_firms else place.client.name
+
+    def context(self, **more: Any) -> dict[str, Any]:
+        """What templates/portal/_layout.html needs, and `more`."""
+        shown = self.chosen or (self.places[0] if len(self.places) == 1 else None)
+        firms = {place.firm.id: place.firm for place in self.places}
+        firm = shown.firm if shown else next(iter(firms.values())) if len(firms) == 1 else None
+        g.time_zone = self.login.time_zone or (firm.time_zone if firm else None) or _first_zone(self.places)
+        return {
+            "firm": firm,
+            "client": shown.client if shown else None,
+            "switches": self._switches(),
+            "portal_query": f"?{urlencode({'client': self.chosen.client.id})}" if self.chosen else "",
+            "login_name": self.login.name or self.login.email_display,
+            "todo_count": db.session.scalar(
+                sa.select(sa.func.count()).select_from(self.to_do().with_only_columns(WorkItem.id).subquery())
+            ),
+            "is_team_member": bool(memberships()),
+            "several": len(self.places) > 1,
+            "frame": self,
+            **more,
+        }
+
+    def _switches(self) -> list[dict[str, Any]]:
+        if len(self.places) < 2:
+            return []
+        path = request.path if request.path in _LISTS else "/portal/"
+        everything = {"name": "All clients", "firm_name": "", "url": path, "current": self.chosen is None}
+        return [everything] + [
+            {
+                "name": place.client.name,
+                "firm_name": place.firm.name,
+                "url": f"{path}?{urlencode({'client': place.client.id})}",
+                "current": place == self.chosen,
+            }
+            for place in self.places
+        ]
+
+
+_LISTS = frozenset({"/portal/", "/portal/todo", "/portal/files"})
+
+
+def frame(item: WorkItem | None = None) -> Frame:
+    """The frame of this request; on an item's page its client is the one shown. Raises Missing for a foreign client."""
+    person = PortalView(current_login())
+    ids = person.accesses().with_only_columns(PortalAccess.id)
+    rows = db.session.execute(
+        sa.select(PortalAccess.id, Client, Firm)
+        .select_from(PortalAccess)
+        .join(Client, Client.id == PortalAccess.client_id)
+        .join(Firm, Firm.id == PortalAccess.firm_id)
+        .where(PortalAccess.id.in_(ids))
+        .order_by(Firm.name, Client.name_key, Client.id)
+    )
+    places = tuple(Place(access_id, client, firm) for access_id, client, firm in rows)
+    wanted = item.client_id if item is not None else request.args.get("client") or None
+    chosen = next((place for place in places if place.client.id == wanted), None)
+    if wanted is not None and chosen is None:
+        raise Missing
+    return Frame(person, places, chosen)
+
+
+def mine_to_do(items: sa.Select[tuple[WorkItem]], login: Login) -> sa.Select[tuple[WorkItem]]:
+    """Narrow `items` to those that wait for this login."""
+    signers = sa.exists().where(Signer.item_id == WorkItem.id)
+    mine = sa.exists().where(
+        Signer.item_id == WorkItem.id,
+        sa.or_(Signer.login_id == login.id, Signer.email == login.email),
+        Signer.state.in_([SignerState.WAITING, SignerState.VIEWED]),
+    )
+    return items.where(WorkItem.open.is_(True), sa.or_(~signers, mine))
+
+
+def _first_zone(places: tuple[Place, ...]) -> str:
+    return str(places[0].firm.time_zone) if places else "UTC"
