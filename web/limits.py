@@ -41,6 +41,8 @@ LIMITS = {
     "link": "30 per 10 minutes",  # unknown invite and signing links from one source
     "accept_code": "20 per hour",  # tries at, and requests for, the codes of one invite
     "new_link": "5 per hour",  # fresh links asked for one invite
+    "find_invite": "5 per hour",  # `I was invited but can't find the mail` for one address
+    "find_invite_source": "30 per hour",
     "wrong_token": "60 per 10 minutes",  # unknown API tokens from one source
     "api": "1200 per minute",  # calls with one API token, in each process
 }
