@@ -105,7 +105,9 @@ class Background:
     def wake_at(self, moment: datetime) -> None:
         """Wake at `moment`, in this process: a retry that is due before the next sweep."""
         with self._lock:
-            if self.stopping.is_set() or (self._timer and self._timer[0] <= moment and self._timer[1].is_alive()):
+            if self.stopping.is_set() or (
+                self._timer and self._timer[0] <= moment and self._timer[1].is_alive()
+            ):
                 return
             if self._timer:
                 self._timer[1].cancel()
@@ -228,7 +230,7 @@ def _pending(name: str) -> str:
 def _wake_safely(background: Background, sweep: bool = False) -> None:
     try:
         background.wake(sweep=sweep)
-    except Exception:  # noqa: BLE001 whatever the queue's engine raises, the row is committed and the sweep finds it
+    except Exception:  # whatever the engine raises: the row is committed, and the sweep finds it
         log.warning("wake-up lost, the sweep will find the rows", exc_info=True)
 
 
@@ -261,13 +263,21 @@ def _one_at_a_time(function: Callable[[], Any]) -> Callable[[], None]:
 # Engines ------------------------------------------------------------------------------------------------------------
 
 
+_ENGINES = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
+}
+
+
 def _engine(settings: Settings) -> str:
     url = settings.queue_url or settings.database_url
     scheme = urlsplit(url).scheme.partition("+")[0]
-    kind = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql", "redis": "redis", "rediss": "redis"}
-    if scheme not in kind:
+    if scheme not in _ENGINES:
         raise WrongSetting("QUEUE_URL must begin with redis://, rediss://, postgresql:// or sqlite://")
-    return kind[scheme]
+    return _ENGINES[scheme]
 
 
 def _open(settings: Settings) -> Huey:
@@ -282,10 +292,14 @@ def _open(settings: Settings) -> Huey:
             try:
                 return RedisHuey("portal", url=url, **options)
             except ConfigurationError as error:
-                raise WrongSetting("QUEUE_URL names Redis: install its client first (pip install redis)") from error
+                raise WrongSetting(
+                    "QUEUE_URL names Redis: install its client first (pip install redis)"
+                ) from error
         case "postgresql":
             dsn = "postgresql://" + url.partition("://")[2]
-            return PostgresHuey("portal", connection=lambda: psycopg.connect(dsn, connect_timeout=10), **options)
+            return PostgresHuey(
+                "portal", connection=lambda: psycopg.connect(dsn, connect_timeout=10), **options
+            )
         case _:
             own = unquote(urlsplit(settings.queue_url).path.removeprefix("/")) if settings.queue_url else ""
             filename = own or str(settings.data_dir / "queue.sqlite3")
@@ -306,6 +320,8 @@ def _schedule(minutes: int) -> Any:
 
 class _Worker(Worker):
     """Sleeps until the next look into the queue, or until this very process puts something in."""
+
+    delay: float
 
     def sleep(self) -> None:
         nudged = self.huey.nudged
@@ -333,7 +349,7 @@ class _Scheduler(Scheduler):
                     storage.pop_data(bytes(before).decode())
                 storage.put_data(last, once.encode())
                 self.huey.enqueue(task)
-            except Exception:  # noqa: BLE001 the queue is down: the next minute asks again
+            except Exception:  # the queue is down: the next minute asks again
                 log.warning("periodic work was not asked for", task=task.name, exc_info=True)
 
 

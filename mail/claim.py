@@ -165,7 +165,11 @@ def _dead_because(now: datetime) -> sa.ColumnElement[str | None]:
         .correlate(Outbox)
         .scalar_subquery()
     )
-    code = sa.exists().where(AcceptCode.id == Outbox.accept_code_id, AcceptCode.expires_at > now).correlate(Outbox)
+    code = (
+        sa.exists()
+        .where(AcceptCode.id == Outbox.accept_code_id, AcceptCode.expires_at > now)
+        .correlate(Outbox)
+    )
     access = (
         sa.exists()
         .where(PortalAccess.id == Outbox.access_id, PortalAccess.state == AccessState.ACTIVE)
@@ -184,5 +188,3 @@ def _dead_because(now: datetime) -> sa.ColumnElement[str | None]:
         ),
         else_=sa.null(),
     )
-
-

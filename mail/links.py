@@ -42,7 +42,11 @@ def accept_code(settings: Settings, accept_code_id: str) -> str:
 
 def portal_link(settings: Settings, item_id: str | None = None) -> str:
     """Where a person with access lands: the item, or the portal's Home. Asks to sign in first where needed."""
-    return f"{settings.base_url}/portal/items/{quote(item_id, safe='')}" if item_id else f"{settings.base_url}/portal/"
+    return (
+        f"{settings.base_url}/portal/items/{quote(item_id, safe='')}"
+        if item_id
+        else f"{settings.base_url}/portal/"
+    )
 
 
 def page_link(settings: Settings, path: str) -> str:

@@ -125,7 +125,12 @@ class _Server(Controller):
         self.socket.bind((HOST, 0))
         self.chosen_port = int(self.socket.getsockname()[1])
         super().__init__(
-            handler, hostname=HOST, port=self.chosen_port, enable_SMTPUTF8=False, ready_timeout=20, ident="mailbox"
+            handler,
+            hostname=HOST,
+            port=self.chosen_port,
+            enable_SMTPUTF8=False,
+            ready_timeout=20,
+            ident="mailbox",
         )
 
     def _create_server(self) -> Coroutine[Any, Any, AbstractServer]:

@@ -52,12 +52,24 @@ def build(envelope: Envelope, text: str, html: str) -> bytes:
     )
     line = b"\r\n--" + boundary.encode()
     return b"".join(
-        [headers.encode("ascii"), b"\r\n", line, _PLAIN, _quoted(text), line, _HTML, _quoted(html), line, b"--\r\n"]
+        [
+            headers.encode("ascii"),
+            b"\r\n",
+            line,
+            _PLAIN,
+            _quoted(text),
+            line,
+            _HTML,
+            _quoted(html),
+            line,
+            b"--\r\n",
+        ]
     )
 
 
 _PLAIN, _HTML = (
-    b'\r\nContent-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n' % kind
+    b'\r\nContent-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+    % kind
     for kind in (b"plain", b"html")
 )
 

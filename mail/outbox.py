@@ -224,7 +224,7 @@ def counts() -> dict[MailState, int]:
         .where(Outbox.state.not_in([MailState.SENT, MailState.CANCELLED]))
         .group_by(Outbox.state)
     )
-    return {state: number for state, number in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 # What operators and staff do ----------------------------------------------------------------------------------------

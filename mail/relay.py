@@ -68,7 +68,9 @@ class Relay:
         done: queue.SimpleQueue[Result] = queue.SimpleQueue()
         lines = self._connections[: max(1, min(len(self._connections), len(batch)))]
         threads = [
-            threading.Thread(target=self._run, args=(line, waiting, done, begin_until), name="smtp", daemon=True)
+            threading.Thread(
+                target=self._run, args=(line, waiting, done, begin_until), name="smtp", daemon=True
+            )
             for line in lines
         ]
         for thread in threads:
@@ -103,13 +105,15 @@ class Relay:
         try:
             with self._app.app_context():
                 outcome = line.send(ready.letter)
-        except Exception as error:  # noqa: BLE001 a bug of ours must not take the other mails' line with it
+        except Exception as error:  # a bug of ours must not take the other mails' line with it
             log.exception("sending a mail raised", mail_id=ready.mail.id)
             line.drop()
             return Temporary(f"an error of ours: {type(error).__name__}")
         self._note(outcome)
         if isinstance(outcome, Temporary):
-            log.info("mail not sent yet", mail_id=ready.mail.id, in_doubt=outcome.in_doubt, reason=outcome.reason)
+            log.info(
+                "mail not sent yet", mail_id=ready.mail.id, in_doubt=outcome.in_doubt, reason=outcome.reason
+            )
         return outcome
 
     def _note(self, outcome: Outcome) -> None:

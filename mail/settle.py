@@ -91,7 +91,11 @@ def _change(result: Result, now: datetime) -> dict[str, Any]:
             state, error = MailState.CANCELLED, reason
         case RelayBroken(reason):
             # No mail's fault: the attempt doesn't count, and nothing is tried before the next probe.
-            attempts, due_at, error = mail.attempts - 1, now + PROBE_EVERY, f"Waiting for the mail server: {reason}"
+            attempts, due_at, error = (
+                mail.attempts - 1,
+                now + PROBE_EVERY,
+                f"Waiting for the mail server: {reason}",
+            )
         case Temporary():
             again = next_try(mail, outcome, now)
             if again is None:
@@ -115,7 +119,9 @@ def next_try(mail: Claimed, outcome: Temporary, now: datetime) -> datetime | Non
     delays = config.current().retry_delays_seconds
     delay = delays[min(mail.attempts, len(delays)) - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 no secret
     again = now + timedelta(seconds=delay)
-    begun = datetime.fromisoformat(mail.params["retried_at"]) if "retried_at" in mail.params else mail.created_at
+    begun = (
+        datetime.fromisoformat(mail.params["retried_at"]) if "retried_at" in mail.params else mail.created_at
+    )
     return again if again <= begun + (outcome.give_up_after or GIVE_UP_AFTER) else None
 
 

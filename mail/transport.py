@@ -85,7 +85,7 @@ class _Client(smtplib.SMTP):
         # The name in EHLO: smtplib would ask the resolver for ours.
         super().__init__(timeout=timeout, local_hostname=socket.gethostname() or "localhost")
 
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # type: ignore[override]
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         sock = socket.create_connection((host, port), min(timeout, CONNECT_SECONDS), self.source_address)
         # A second handle on the same connection: shutting it down ends whatever the first one is waiting for, also
         # in the midst of a TLS handshake, when no other object has a usable handle.
@@ -130,8 +130,11 @@ class HardenedConnection(flask_mail.Connection):
         trace: TracebackType | None,
     ) -> None:
         if self.host is not None:
-            with contextlib.suppress(smtplib.SMTPException, OSError):  # the mails are sent, this is a courtesy
-                self.host.sock.settimeout(2.0)
+            with contextlib.suppress(
+                smtplib.SMTPException, OSError
+            ):  # the mails are sent, this is a courtesy
+                if self.host.sock is not None:
+                    self.host.sock.settimeout(2.0)
                 self.host.quit()
         self.drop()
 
@@ -148,7 +151,7 @@ class HardenedConnection(flask_mail.Connection):
         self.overdue = False
         self.deadline = time.monotonic() + self.settings.mail_deadline_seconds
         try:
-            outcome = self._exchange(message, envelope_from or message.sender)
+            outcome = self._exchange(message, envelope_from or str(message.sender))
         except _Refused as refused:
             outcome = refused.outcome
             if refused.close:
@@ -175,7 +178,8 @@ class HardenedConnection(flask_mail.Connection):
         self.host = client
         try:
             self._say(f"connecting to {server}:{port}")
-            client._host = server  # smtplib checks the certificate against it, and sets it only in __init__
+            # starttls() checks the certificate against this name, which smtplib itself sets in __init__ only.
+            client._host = server  # type: ignore[attr-defined]
             self._expect("greeting", client.connect(server, port), 220)
             self._say("EHLO")
             client.ehlo_or_helo_if_needed()
@@ -187,7 +191,9 @@ class HardenedConnection(flask_mail.Connection):
                 self._say(f"signing in as {self.mail.username}")
                 client.login(self.mail.username, self.mail.password)
         except ssl.SSLCertVerificationError as error:
-            raise _Refused(RelayBroken(f"its certificate is not valid: {error.verify_message}"), close=True) from error
+            raise _Refused(
+                RelayBroken(f"its certificate is not valid: {error.verify_message}"), close=True
+            ) from error
         except smtplib.SMTPNotSupportedError as error:
             raise _Refused(RelayBroken(f"it lacks what the settings ask for: {error}"), close=True) from error
         except smtplib.SMTPAuthenticationError as error:
@@ -202,7 +208,6 @@ class HardenedConnection(flask_mail.Connection):
             raise _Refused(outcome, close=True) from error
         except (smtplib.SMTPException, OSError) as error:
             raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
-        client.sock.settimeout(settings.mail_deadline_seconds)
         return client
 
     def _exchange(self, message: Letter, envelope_from: str) -> Outcome:
@@ -276,7 +281,7 @@ class HardenedConnection(flask_mail.Connection):
     def _tell(self, message: Letter) -> None:
         try:
             email_dispatched.send(self.app, message=message)
-        except Exception:  # noqa: BLE001 the mail is sent, and a receiver's error must not send it twice
+        except Exception:  # the mail is sent, and a receiver's error must not send it twice
             log.exception("a receiver of email_dispatched raised", message_id=message.msgId)
 
     def _say(self, line: str) -> None:

@@ -1,0 +1,162 @@
+"""What each kind of mail says: the values its templates need, from plain facts.
+
+Until acceptance neither the client, nor a title, nor a file's name is told, unless the firm shows titles: a mistyped
+address must learn nothing. Only this module decides that for mails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mail.placeholders import Values, fill
+from mail.render import unlinked
+
+NEUTRAL_FIRM = "Client Portal"
+
+
+@dataclass(frozen=True)
+class FirmFacts:
+    """What mails show of a firm."""
+
+    name: str = NEUTRAL_FIRM
+    phone: str = ""
+    colour: str = "#1f5f8b"
+    zone: str = "UTC"
+    shows_titles: bool = False
+    reply_to: str = ""
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What mails may say of a work item."""
+
+    id: str
+    title: str
+    client: str
+    due_on: date | None = None
+
+    @property
+    def line(self) -> str:
+        """The item in half a sentence."""
+        due = f", due {day(self.due_on)}" if self.due_on else ""
+        return f"{self.title}, for {self.client}{due}"
+
+
+def invite_values(
+    firm: FirmFacts,
+    *,
+    sender: str,
+    what: str,
+    name: str,
+    address: str,
+    client: str,
+    item: ItemFacts | None,
+    message: str,
+    expires_at: datetime,
+    link: str,
+) -> dict[str, Any]:
+    """The values of an invite mail. Raises Invalid for a message with a placeholder that doesn't exist."""
+    shown = item if firm.shows_titles else None
+    values = Values(
+        person_name=name,
+        client_name=client,
+        sender_name=sender,
+        firm_name=firm.name,
+        item_title=item.title if item else "",
+        item_due_on=day(item.due_on) if item and item.due_on else "",
+        invite_expires_on=day(expires_at.astimezone(zone_of(firm.zone)).date()),
+    )
+    return {
+        **_common(firm, address, message, values, hides_names=not firm.shows_titles),
+        "sender": sender,
+        "what": what,
+        "title": shown.title if shown else "",
+        "client": client if firm.shows_titles else "",
+        "until": moment(expires_at, firm.zone),
+        "link": link,
+    }
+
+
+def item_values(
+    firm: FirmFacts,
+    *,
+    sender: str,
+    what: str,
+    name: str,
+    address: str,
+    items: Sequence[ItemFacts],
+    message: str,
+    link: str,
+) -> dict[str, Any]:
+    """The values of a mail about items to a person who has access."""
+    first = items[0] if items else None
+    values = Values(
+        person_name=name,
+        client_name=first.client if first else "",
+        sender_name=sender,
+        firm_name=firm.name,
+        item_title=first.title if first else "",
+        item_due_on=day(first.due_on) if first and first.due_on else "",
+    )
+    return {
+        **_common(firm, address, message, values, hides_names=False),
+        "sender": sender,
+        "what": what,
+        "things": [item.line for item in items],
+        "link": link,
+    }
+
+
+def plain_values(firm: FirmFacts, *, name: str, address: str, **more: Any) -> dict[str, Any]:
+    """The values of the kinds without a personal message."""
+    return {**_common(firm, address, "", Values(person_name=name), hides_names=True), **more}
+
+
+def _common(
+    firm: FirmFacts, address: str, message: str, values: Values, *, hides_names: bool
+) -> dict[str, Any]:
+    filled = ""
+    if message.strip():
+        plain = "\n".join(line.rstrip() for line in message.strip().splitlines())
+        filled = unlinked(fill(plain, values.by_name(hides_names=hides_names)))
+    first = values.person_name.split(" ")[0]
+    greeting = f"Hello {first}," if first else "Hello,"
+    return {
+        "firm": firm.name,
+        "phone": firm.phone,
+        "colour": firm.colour,
+        "address": address,
+        "message": filled,
+        # A message that begins with a greeting of its own gets none of ours before it.
+        "greeting": "" if _GREETS.match(filled) else greeting,
+    }
+
+
+_GREETS = re.compile(
+    r"\s*(hello|hi|hey|dear|good (morning|afternoon|evening|day)|greetings)\b", re.IGNORECASE
+)
+
+
+def day(value: date) -> str:
+    """A day in words: 23 Dec 2026."""
+    return f"{value.day} {value:%b} {value.year}"
+
+
+def moment(value: datetime, zone: str) -> str:
+    """A moment in words, with the zone it is told in: 23 Dec 2026, 17:00 (New York)."""
+    local = value.astimezone(zone_of(zone))
+    place = zone.rpartition("/")[2].replace("_", " ")
+    return f"{day(local.date())}, {local:%H:%M} ({place})"
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that name; UTC where this machine doesn't know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")

@@ -1,0 +1,89 @@
+"""The edge that drives the mails: claim, compose, deliver, settle, until nothing is due.
+
+No transaction is open while SMTP talks. A mail is only begun while its lease outlives the whole SMTP deadline, so a
+slow relay makes no duplicates; what is not begun goes back as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from flask import current_app
+
+import background
+from config import Settings
+from mail import claim, compose, outbox, settle
+from mail.relay import Relay
+from models import db, unit_of_work, utc_now
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100  # mails claimed at once
+SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
+
+
+def send_due(settings: Settings, now: datetime | None = None) -> int:
+    """Send everything that is due at `now` (default: the clock) and what falls due meanwhile; how many were sent.
+
+    An edge: opens its own units of work. Call it in an application context, outside of one.
+    """
+    shift = (now or utc_now()) - utc_now()
+
+    def clock() -> datetime:
+        return utc_now() + shift
+
+    sent = 0
+    db.session.rollback()
+    if claim.anything_due(clock()):
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        with Relay(app, settings, background.stopping) as relay:
+            while not background.stopping() and relay.broken is None:
+                done = _one_batch(settings, relay, clock)
+                if done is None:
+                    break
+                sent += done
+    soonest = claim.next_due()
+    db.session.rollback()
+    if soonest is not None and soonest - clock() < SOON:
+        background.wake_at(soonest - shift)
+    return sent
+
+
+def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) -> int | None:
+    """One batch; how many were sent, or None where there was nothing to take."""
+    pause = outbox.relay_pause()
+    if pause is not None and pause.until > clock():
+        return None
+    with unit_of_work():
+        # After a pause a single mail goes first, to see whether the relay is back.
+        claimed = claim.claim(1 if pause else BATCH, clock(), settings.lease_seconds)
+    if not claimed:
+        return None
+    begin_until = time.monotonic() + settings.lease_seconds - settings.mail_deadline_seconds
+    ready, results = compose.compose(settings, claimed)
+    db.session.rollback()  # reading is over: nothing is open while the relay talks
+    sent = _settle(results, clock) if results else 0
+    for group in relay.deliver(ready, begin_until):
+        sent += _settle(group, clock)
+    if relay.broken is not None:
+        _pause(relay.broken, clock())
+    elif pause is not None and sent:
+        with unit_of_work():
+            outbox.resume_relay()
+        log.info("the mail server takes mail again", since=pause.since.isoformat())
+    return sent
+
+
+def _settle(results: list[settle.Result], clock: Callable[[], datetime]) -> int:
+    with unit_of_work():
+        return settle.settle(results, clock())
+
+
+def _pause(reason: str, now: datetime) -> None:
+    with unit_of_work():
+        fresh = outbox.pause_relay(reason, now)
+    if fresh:  # one alarm, not one a minute
+        log.error("the mail server can't be used, mail waits", reason=reason)
