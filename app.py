@@ -18,11 +18,11 @@ import background
 import commands
 import config
 import tasks
-import web
 from hooks import invite_step, plugins
 from logs import init_logs
 from models import Base
 from models.database import init_database
+from web import api, doors, health, look, portal, staff
 from workflows.builtin import builtin
 from workflows.registry import DuplicateWorkflow, Registry, Workflow
 
@@ -46,8 +46,16 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["workflows"] = _workflows(settings)
     background.init_app(app)
     tasks.register(app)
-    web.register(app)
+    doors.init_app(app, _add_pages)
     return app
+
+
+def _add_pages(app: Flask) -> None:
+    look.init_app(app)
+    health.init_app(app)
+    staff.register(app)
+    portal.register(app)
+    api.register(app)
 
 
 def _init_migrations(app: Flask) -> None:

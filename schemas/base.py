@@ -11,6 +11,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from models.address import BadAddress, parse_address
+from models.base import utc_now
 from models.errors import Invalid
 
 
@@ -95,7 +96,7 @@ class DueDate(fields.Date):
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> date:
         day: date = super()._deserialize(value, attr, data, **kwargs)
-        today = date.today()
+        today = utc_now().date()
         if (today - day).days > 1:
             raise self.make_error("past")
         if (day - today).days > 3653:

@@ -1,0 +1,81 @@
+"""Who gets into a client's portal: list, remove, suspend, restore, send the way to sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from invites import access as doors
+from models import PortalAccess, TeamMember, unit_of_work
+from schemas.answers import AccessAnswer, page_of
+from schemas.api import ListQuery
+from web.api import answers
+from web.api.common import Call, blueprint, page, view
+
+blp = blueprint("api-access", "Access to a client's portal")
+
+
+@blp.route("/clients/<client_id>/access")
+class ClientAccess(Call):
+    """Who has, or had, access to one client."""
+
+    @blp.arguments(ListQuery, location="query")
+    @blp.response(200, page_of(AccessAnswer))
+    def get(self, query: dict[str, Any], client_id: str) -> dict[str, Any]:
+        """List who has access"""
+        firm = view()
+        client = firm.client(client_id)
+        statement = firm.accesses().where(PortalAccess.client_id == client.id)
+        rows, cursor = page(statement, PortalAccess.id, query)
+        return {"items": answers.accesses(rows), "next_cursor": cursor}
+
+
+def _move(access_id: str, move: Callable[[PortalAccess, TeamMember], PortalAccess]) -> dict[str, Any]:
+    with unit_of_work():
+        firm = view()
+        access = move(firm.access(access_id), firm.member)
+    return answers.accesses([access])[0]
+
+
+@blp.route("/access/<access_id>/remove")
+class Remove(Call):
+    """The end of an access."""
+
+    @blp.response(200, AccessAnswer)
+    def post(self, access_id: str) -> dict[str, Any]:
+        """Remove access; other clients of the person stay untouched"""
+        return _move(access_id, doors.remove)
+
+
+@blp.route("/access/<access_id>/suspend")
+class Suspend(Call):
+    """A pause of an access."""
+
+    @blp.response(200, AccessAnswer)
+    def post(self, access_id: str) -> dict[str, Any]:
+        """Suspend access"""
+        return _move(access_id, doors.suspend)
+
+
+@blp.route("/access/<access_id>/restore")
+class Restore(Call):
+    """The return of an access."""
+
+    @blp.response(200, AccessAnswer)
+    def post(self, access_id: str) -> dict[str, Any]:
+        """Restore a suspended or removed access"""
+        return _move(access_id, doors.restore)
+
+
+@blp.route("/access/<access_id>/send-sign-in")
+class SendSignIn(Call):
+    """The way back in for somebody who has joined."""
+
+    @blp.response(202, AccessAnswer)
+    def post(self, access_id: str) -> dict[str, Any]:
+        """Mail an active person the way to sign-in and the next open item"""
+        with unit_of_work():
+            firm = view()
+            access = firm.access(access_id)
+            doors.send_sign_in(access, firm.member)
+        return answers.accesses([access])[0]

@@ -1,0 +1,141 @@
+"""Clients and their contacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask import request
+from sqlalchemy.orm import selectinload
+
+from invites.scope import FirmView
+from models import Client, ClientAssignment, Contact, Sees, db, new_id, unit_of_work, utc_now
+from models.address import parse_address
+from models.errors import Invalid
+from schemas.answers import ClientAnswer, ContactAnswer, page_of
+from schemas.api import ClientBody, ClientPatch, ClientsQuery, ContactBody, ContactPatch
+from web.api.common import Call, blueprint, page, view
+
+blp = blueprint("api-clients", "Clients and the people on their records")
+
+
+@blp.route("/clients")
+class Clients(Call):
+    """All clients the token's member may see."""
+
+    @blp.arguments(ClientsQuery, location="query")
+    @blp.response(200, page_of(ClientAnswer))
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """List clients"""
+        statement = view().clients().options(selectinload(Client.contacts))
+        if query["external_id"] is not None:
+            statement = statement.where(Client.external_id == query["external_id"])
+        if query["q"]:
+            beginning = query["q"].strip().casefold()
+            by_address = sa.exists().where(
+                Contact.client_id == Client.id, Contact.email.startswith(beginning, autoescape=True)
+            )
+            statement = statement.where(
+                sa.or_(Client.name_key.startswith(beginning, autoescape=True), by_address)
+            )
+        rows, cursor = page(statement, Client.id, query)
+        return {"items": rows, "next_cursor": cursor}
+
+    @blp.arguments(ClientBody)
+    @blp.response(201, ClientAnswer)
+    def post(self, body: dict[str, Any]) -> Client:
+        """Add a client"""
+        with unit_of_work():
+            firm = view()
+            _free(firm, body["external_id"])
+            client = Client(
+                id=new_id(), firm_id=firm.firm_id, name=body["name"], external_id=body["external_id"] or None
+            )
+            client.created_by_id, client.created_at = firm.member.id, utc_now()
+            for place, person in enumerate(body["contacts"]):
+                client.contacts.append(_contact(client, person, primary=place == 0))
+            db.session.add(client)
+            db.session.flush()
+            if firm.member.sees is Sees.ASSIGNED:  # who adds a client looks after it
+                db.session.add(ClientAssignment(client_id=client.id, team_member_id=firm.member.id))
+        return client
+
+
+@blp.route("/clients/<client_id>")
+class OneClient(Call):
+    """One client."""
+
+    @blp.response(200, ClientAnswer)
+    def get(self, client_id: str) -> Client:
+        """Get a client"""
+        return view().client(client_id)
+
+    @blp.arguments(ClientPatch)
+    @blp.response(200, ClientAnswer)
+    def patch(self, body: dict[str, Any], client_id: str) -> Client:
+        """Change a client's name or external id"""
+        with unit_of_work():
+            firm = view()
+            client = firm.client(client_id)
+            if "name" in body:
+                client.name = body["name"]
+            if "external_id" in body and (body["external_id"] or None) != client.external_id:
+                _free(firm, body["external_id"])
+                client.external_id = body["external_id"] or None
+        return client
+
+
+@blp.route("/clients/<client_id>/contacts")
+class Contacts(Call):
+    """The people on one record."""
+
+    @blp.arguments(ContactBody)
+    @blp.response(201, ContactAnswer)
+    def post(self, body: dict[str, Any], client_id: str) -> Contact:
+        """Add a contact"""
+        with unit_of_work():
+            client = view().client(client_id)
+            contact = _contact(client, body, primary=not client.contacts)
+            client.contacts.append(contact)
+        return contact
+
+
+@blp.route("/contacts/<contact_id>")
+class OneContact(Call):
+    """One person on a record."""
+
+    @blp.arguments(ContactPatch)
+    @blp.response(200, ContactAnswer)
+    def patch(self, body: dict[str, Any], contact_id: str) -> Contact:
+        """Change a contact's name or address"""
+        if not body and request.content_length:
+            raise Invalid({"name": ["Send a name or an email to change."]})
+        with unit_of_work():
+            contact = view().contact(contact_id)
+            if "name" in body:
+                contact.name = body["name"]
+            if "email" in body:
+                address = parse_address(body["email"]) if body["email"] else None
+                contact.email = address.key if address else None
+                contact.email_display = address.display if address else None
+        return contact
+
+
+def _contact(client: Client, body: dict[str, Any], *, primary: bool) -> Contact:
+    address = parse_address(body["email"]) if body["email"] else None
+    return Contact(
+        id=new_id(),
+        firm_id=client.firm_id,
+        name=body["name"],
+        email=address.key if address else None,
+        email_display=address.display if address else None,
+        is_primary=primary,
+        created_at=utc_now(),
+    )
+
+
+def _free(firm: FirmView, external_id: str | None) -> None:
+    """Raises Invalid where another client of the firm has this external id."""
+    taken = sa.select(Client.id).where(Client.firm_id == firm.firm_id, Client.external_id == external_id)
+    if external_id and db.session.scalar(taken) is not None:
+        raise Invalid({"external_id": ["Another client has this external id already."]})

@@ -1,0 +1,114 @@
+"""Invites: create, list, look, resend, revoke."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from invites import lifecycle
+from invites.lifecycle import Occasion, invite_people
+from invites.step import RECORD
+from models import Invite, InviteState, db, unit_of_work
+from models.address import BadAddress, parse_address
+from schemas.answers import InviteAnswer, InviteResultsAnswer, page_of
+from schemas.api import DryRunQuery, InvitesQuery
+from schemas.invites import InviteOrderSchema
+from web.api import answers
+from web.api.common import Call, blueprint, kept, need_one_good, order_of, page, view
+
+blp = blueprint("api-invites", "Invites to a client's portal")
+
+FROM_RECORD = "invited you to the Client Portal"
+AGAIN = "sent you a new link"
+
+
+@blp.route("/clients/<client_id>/invites")
+class ClientInvites(Call):
+    """Inviting to one client."""
+
+    @blp.arguments(DryRunQuery, location="query")
+    @blp.arguments(InviteOrderSchema)
+    @blp.response(201, InviteResultsAnswer)
+    def post(self, query: dict[str, Any], body: dict[str, Any], client_id: str) -> Any:
+        """Invite people to a client's portal"""
+        order = order_of(body)
+        assert order is not None  # noqa: S101  # the schema requires recipients
+        with kept(query["dry_run"]):
+            firm = view()
+            occasion = Occasion(firm.client(client_id), firm.member, RECORD, FROM_RECORD)
+            outcomes = invite_people(occasion, order)
+            need_one_good(outcomes)
+            db.session.flush()
+            answer = {"results": answers.results(outcomes)}
+        return answer, 200 if query["dry_run"] else 201
+
+
+@blp.route("/invites")
+class Invites(Call):
+    """All invites the token's member may see."""
+
+    @blp.arguments(InvitesQuery, location="query")
+    @blp.response(200, page_of(InviteAnswer))
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """List invites"""
+        statement = view().invites()
+        if query["client_id"] is not None:
+            statement = statement.where(Invite.client_id == query["client_id"])
+        if query["email"] is not None:
+            statement = statement.where(Invite.email == _key(query["email"]))
+        if query["state"] is not None:
+            statement = statement.where(Invite.state == InviteState(query["state"]))
+        if query["q"]:
+            beginning = query["q"].strip().lower()
+            by_name = sa.func.lower(Invite.name).startswith(beginning, autoescape=True)
+            statement = statement.where(sa.or_(Invite.email.startswith(beginning, autoescape=True), by_name))
+        rows, cursor = page(statement, Invite.id, query)
+        shown = answers.invites(rows)
+        if query["standing"] is not None:
+            shown = [invite for invite in shown if invite["standing"] == query["standing"]]
+        return {"items": shown, "next_cursor": cursor}
+
+
+@blp.route("/invites/<invite_id>")
+class OneInvite(Call):
+    """One invite."""
+
+    @blp.response(200, InviteAnswer)
+    def get(self, invite_id: str) -> dict[str, Any]:
+        """Get an invite"""
+        return answers.invites([view().invite(invite_id)])[0]
+
+
+@blp.route("/invites/<invite_id>/resend")
+class Resend(Call):
+    """A fresh link."""
+
+    @blp.response(202, InviteAnswer)
+    def post(self, invite_id: str) -> dict[str, Any]:
+        """Resend: fresh link, expiry restarted; works on expired ones"""
+        with unit_of_work():
+            firm = view()
+            invite = lifecycle.resend(firm.invite(invite_id), firm.member, AGAIN)
+        return answers.invites([invite])[0]
+
+
+@blp.route("/invites/<invite_id>/revoke")
+class Revoke(Call):
+    """The end of a pending invite."""
+
+    @blp.response(200, InviteAnswer)
+    def post(self, invite_id: str) -> dict[str, Any]:
+        """Revoke a pending invite"""
+        with unit_of_work():
+            firm = view()
+            invite = lifecycle.revoke(firm.invite(invite_id), firm.member)
+        return answers.invites([invite])[0]
+
+
+def _key(typed: str) -> str:
+    """A filter's address in its looked-up form; what is no address matches nothing."""
+    try:
+        return parse_address(typed).key
+    except BadAddress:
+        return typed
