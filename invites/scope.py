@@ -39,7 +39,7 @@ from models.errors import LicenceMissing, Missing, PermissionMissing
 Row = TypeVar("Row")
 
 
-def _one(statement: sa.Select[tuple[Row]]) -> Row:
+def _one(statement: sa.Select[Row]) -> Row:
     row = db.session.scalars(statement).unique().one_or_none()
     if row is None:
         raise Missing
@@ -66,7 +66,7 @@ class FirmView:
         )
         return statement.where(client_id.in_(assigned))
 
-    def clients(self) -> sa.Select[tuple[Client]]:
+    def clients(self) -> sa.Select[Client]:
         """The clients this member may see."""
         return self._mine(sa.select(Client).where(Client.firm_id == self.firm_id), Client.id)
 
@@ -74,7 +74,7 @@ class FirmView:
         """One client. Raises Missing."""
         return _one(self.clients().where(Client.id == client_id))
 
-    def contacts(self) -> sa.Select[tuple[Contact]]:
+    def contacts(self) -> sa.Select[Contact]:
         """The contacts of the clients this member may see."""
         return self._mine(sa.select(Contact).where(Contact.firm_id == self.firm_id), Contact.client_id)
 
@@ -82,7 +82,7 @@ class FirmView:
         """One contact. Raises Missing."""
         return _one(self.contacts().where(Contact.id == contact_id))
 
-    def invites(self) -> sa.Select[tuple[Invite]]:
+    def invites(self) -> sa.Select[Invite]:
         """The invites to the clients this member may see."""
         return self._mine(sa.select(Invite).where(Invite.firm_id == self.firm_id), Invite.client_id)
 
@@ -90,7 +90,7 @@ class FirmView:
         """One invite. Raises Missing."""
         return _one(self.invites().where(Invite.id == invite_id))
 
-    def accesses(self) -> sa.Select[tuple[PortalAccess]]:
+    def accesses(self) -> sa.Select[PortalAccess]:
         """Who has, or had, access to the clients this member may see."""
         return self._mine(
             sa.select(PortalAccess).where(PortalAccess.firm_id == self.firm_id), PortalAccess.client_id
@@ -100,7 +100,7 @@ class FirmView:
         """One access. Raises Missing."""
         return _one(self.accesses().where(PortalAccess.id == access_id))
 
-    def items(self, workflow: str | None = None) -> sa.Select[tuple[WorkItem]]:
+    def items(self, workflow: str | None = None) -> sa.Select[WorkItem]:
         """Work items of the clients this member may see, of one workflow or of all."""
         statement = self._mine(
             sa.select(WorkItem).where(WorkItem.firm_id == self.firm_id), WorkItem.client_id
@@ -111,7 +111,7 @@ class FirmView:
         """One work item. Raises Missing."""
         return _one(self.items(workflow).where(WorkItem.id == item_id))
 
-    def files(self) -> sa.Select[tuple[StoredFile]]:
+    def files(self) -> sa.Select[StoredFile]:
         """Stored bytes of the clients this member may see."""
         return self._mine(
             sa.select(StoredFile).where(StoredFile.firm_id == self.firm_id), StoredFile.client_id
@@ -121,7 +121,7 @@ class FirmView:
         """One stored file. Raises Missing."""
         return _one(self.files().where(StoredFile.id == file_id))
 
-    def message_templates(self, workflow: str | None = None) -> sa.Select[tuple[MessageTemplate]]:
+    def message_templates(self, workflow: str | None = None) -> sa.Select[MessageTemplate]:
         """The firm's message templates and the member's own; for one workflow also those for any."""
         mine = sa.or_(MessageTemplate.owner_id.is_(None), MessageTemplate.owner_id == self.member.id)
         statement = sa.select(MessageTemplate).where(MessageTemplate.firm_id == self.firm_id, mine)
@@ -131,7 +131,7 @@ class FirmView:
             )
         return statement.order_by(MessageTemplate.name)
 
-    def survey_templates(self) -> sa.Select[tuple[SurveyTemplate]]:
+    def survey_templates(self) -> sa.Select[SurveyTemplate]:
         """The firm's survey templates."""
         return (
             sa.select(SurveyTemplate)
@@ -165,7 +165,7 @@ class PortalView:
 
     login: Login
 
-    def accesses(self) -> sa.Select[tuple[PortalAccess]]:
+    def accesses(self) -> sa.Select[PortalAccess]:
         """The active accesses of this login."""
         return (
             sa.select(PortalAccess)
@@ -173,14 +173,14 @@ class PortalView:
             .where(PortalUser.login_id == self.login.id, PortalAccess.state == AccessState.ACTIVE)
         )
 
-    def items(self) -> sa.Select[tuple[WorkItem]]:
+    def items(self) -> sa.Select[WorkItem]:
         """The visible items this login may see, over all its clients, each once."""
         return sa.select(WorkItem).where(
             WorkItem.id.in_(self._visible(PortalUser.login_id == self.login.id)), WorkItem.visible.is_(True)
         )
 
     @staticmethod
-    def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
+    def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[str]:
         granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
         whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
         # Who is to sign sees what is to be signed, however this person came in (invited later, from the record).

@@ -97,7 +97,7 @@ class ClientRequestSchema(Strict):
             elif key:
                 seen.add(key)
         if errors:
-            raise ma.ValidationError({"questions": errors})  # type: ignore[dict-item]
+            raise ma.ValidationError({"questions": errors})
 
     @ma.post_load
     def _name_questions(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

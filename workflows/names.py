@@ -88,9 +88,9 @@ def size_text(size: int) -> str:
     """A number of bytes for people: 812 bytes, 1.2 MB (a kB is 1024 bytes, as MAX_UPLOAD_MB counts)."""
     if size < 1024:
         return f"{size} byte{'' if size == 1 else 's'}"
-    amount, unit = float(size), ""
-    for unit in ("kB", "MB", "GB", "TB"):
+    amount = size / 1024
+    units = ["kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
         amount /= 1024
-        if amount < 1000:
-            break
-    return f"{amount:.0f} {unit}" if amount >= 99.5 else f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+        units.pop(0)
+    return f"{amount:.0f} {units[0]}" if amount >= 99.5 else f"{amount:.1f}".removesuffix(".0") + f" {units[0]}"

@@ -50,6 +50,9 @@ class Upload:
     content_type: str
 
 
+Kept = StoredFile | Upload  # bytes that are in the store
+
+
 def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: int | None = None) -> Upload:
     """Stream one upload into the store, before the unit of work opens. `most` is in bytes (MAX_UPLOAD_MB).
 
@@ -112,7 +115,7 @@ def received(*parts: tuple[IO[bytes], str | None], field: str = "file") -> Itera
 
 
 @contextlib.contextmanager
-def copied(stored: StoredFile) -> Iterator[Upload]:
+def copied(stored: Kept) -> Iterator[Upload]:
     """A copy of stored bytes for the block, taken away again when the block raises. Raises Missing."""
     with open_file(stored) as source:
         upload = receive(source, stored.name, most=max(stored.size, 1))
@@ -149,23 +152,23 @@ def keep(upload: Upload, client: Client, *, purpose: str = "file", item_id: str 
     return stored
 
 
-def open_file(stored: StoredFile) -> IO[bytes]:
+def open_file(stored: Kept) -> IO[bytes]:
     """The bytes for reading; close it, or use it in a `with`. Raises Missing where they are gone."""
     filesystem, root = _store()
     try:
         return cast("IO[bytes]", filesystem.open(f"{root}/{stored.storage_key}", "rb"))
     except FileNotFoundError as error:
-        log.error("stored bytes are gone", stored_file=stored.id)
+        log.error("stored bytes are gone", storage_key=stored.storage_key)
         raise Missing("This file can't be found in the file store. Ask your administrator.") from error
 
 
-def read(stored: StoredFile) -> bytes:
+def read(stored: Kept) -> bytes:
     """All bytes at once; for documents that are worked on as a whole. Raises Missing."""
     with open_file(stored) as source:
         return source.read()
 
 
-def chunks(stored: StoredFile) -> Iterator[bytes]:
+def chunks(stored: Kept) -> Iterator[bytes]:
     """The bytes piece by piece, for a streamed answer. Opened at once, so that Missing comes before the answer."""
     source = open_file(stored)
 

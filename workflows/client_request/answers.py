@@ -171,7 +171,10 @@ def count_of(items: Collection[WorkItem]) -> dict[str, int]:
         .where(Answer.item_id.in_([item.id for item in items]))
         .group_by(Answer.item_id)
     )
-    return {item.id: 0 for item in items} | {item_id: count for item_id, count in rows}
+    counts = {item.id: 0 for item in items}
+    for item_id, count in rows:
+        counts[item_id] = count
+    return counts
 
 
 def values_of(items: Collection[WorkItem]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Files: uploaded by staff and invisible until they say so, or sent by the client."""
