@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import marshmallow as ma
 import pytest
 from flask import Flask, g, render_template, render_template_string
-from flask_bootstrap import Bootstrap5
 from marshmallow import fields, validate
 from werkzeug.datastructures import MultiDict
 
@@ -26,8 +25,7 @@ HOME = Path(__file__).parent.parent
 def pages():
     """An application with nothing but the look."""
     app = Flask("look", root_path=str(HOME))
-    app.config.update(SECRET_KEY="only for this test", BOOTSTRAP_SERVE_LOCAL=True)
-    Bootstrap5(app)
+    app.config.update(SECRET_KEY="only for this test")
     look.init_app(app)
     with app.test_request_context():
         yield app

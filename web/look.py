@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Flask, Response, abort, g, url_for
+from flask_bootstrap import Bootstrap5
 
 from web.drawn_fields import drawn_fields, pairs
 
@@ -88,7 +89,10 @@ def when_text(moment: date | datetime, style: str = "date", zone: str | None = N
 
 
 def init_app(app: Flask) -> None:
-    """Hand the templates what they need, and serve the colours."""
+    """Hand the templates what they need, serve Bootstrap from this machine, and the colours."""
+    app.config["BOOTSTRAP_SERVE_LOCAL"] = True
+    if "bootstrap" not in app.extensions:
+        Bootstrap5(app)
     app.register_blueprint(look)
     filters: Mapping[str, Any] = {"machine_time": machine_time, "when_text": when_text, "pairs": pairs}
     app.jinja_env.filters.update(filters)
