@@ -76,4 +76,6 @@ _PLAIN, _HTML = (
 
 def _quoted(text: str) -> bytes:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    return binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)
+    encoded = binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)
+    # It ends lines as the first line of the text does; a text of one line gets bare line feeds, which SMTP forbids.
+    return encoded if "\r\n" in lines else encoded.replace(b"=\n", b"=\r\n")

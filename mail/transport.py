@@ -172,7 +172,7 @@ class HardenedConnection(flask_mail.Connection):
 
     def configure_host(self) -> smtplib.SMTP:
         """Connect, encrypt and sign in. Raises _Refused."""
-        settings, server, port = self.settings, self.mail.server, int(self.mail.port or 25)
+        server, port = self.mail.server, int(self.mail.port or 25)
         context = ssl.create_default_context() if self.mail.use_ssl or self.mail.use_tls else None
         client = _Client(context if self.mail.use_ssl else None, self._left())
         self.host = client
