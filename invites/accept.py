@@ -78,10 +78,10 @@ def look_up(token: str) -> Link:
     invite, generation = found
     if invite.state is not InviteState.PENDING:
         return Link(LinkState(invite.state.value), invite, generation)
+    if invite.is_expired(utc_now()):  # of any generation: what helps is a new link, not an older mail
+        return Link(LinkState.EXPIRED, invite, generation)
     if generation != invite.generation:
         return Link(LinkState.SUPERSEDED, invite, generation)
-    if invite.is_expired(utc_now()):
-        return Link(LinkState.EXPIRED, invite, generation)
     return Link(LinkState.LIVE, invite, generation)
 
 

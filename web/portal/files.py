@@ -79,7 +79,9 @@ def _access(shown: Frame, access_id: str) -> PortalAccess:
     if not access_id and len(shown.places) != 1:
         raise Invalid({"to": ["Choose where to send it."]})
     wanted = access_id or shown.places[0].access_id
-    found = db.session.scalars(shown.person.accesses().where(PortalAccess.id == wanted)).unique().one_or_none()
+    found = (
+        db.session.scalars(shown.person.accesses().where(PortalAccess.id == wanted)).unique().one_or_none()
+    )
     if found is None:
         raise Missing
     return found
@@ -113,5 +115,3 @@ def _page(shown: Frame, errors: dict[str, list[str]] | None = None) -> str:
 def _place_name(place: Any, shown: Frame) -> str:
     several_firms = len({one.firm.id for one in shown.places}) > 1
     return f"{place.client.name}, {place.firm.name}" if several_firms else str(place.client.name)
-
-

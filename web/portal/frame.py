@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from flask import g, request
 
 from invites.scope import PortalView
-from models import Client, Firm, Login, PortalAccess, Signer, SignerState, WorkItem, db
+from models import Client, Firm, Login, PortalAccess, WorkItem, db
 from models.errors import Missing
+from web.portal.to_do import to_do
 from web.who import current_login, memberships
 
 
@@ -53,7 +54,7 @@ class Frame:
 
     def to_do(self) -> sa.Select[tuple[WorkItem]]:
         """Items that wait for this very person: who has signed already has nothing left to do."""
-        return mine_to_do(self.items(), self.login)
+        return to_do(self.items(), self.login, {place.firm.id: place.firm for place in self.places}.values())
 
     def label(self, item: WorkItem) -> str:
         """Which client an item belongs to, where this person has several; empty where it goes without saying."""
@@ -123,17 +124,6 @@ def frame(item: WorkItem | None = None) -> Frame:
     if wanted is not None and chosen is None:
         raise Missing
     return Frame(person, places, chosen)
-
-
-def mine_to_do(items: sa.Select[tuple[WorkItem]], login: Login) -> sa.Select[tuple[WorkItem]]:
-    """Narrow `items` to those that wait for this login."""
-    signers = sa.exists().where(Signer.item_id == WorkItem.id)
-    mine = sa.exists().where(
-        Signer.item_id == WorkItem.id,
-        sa.or_(Signer.login_id == login.id, Signer.email == login.email),
-        Signer.state.in_([SignerState.WAITING, SignerState.VIEWED]),
-    )
-    return items.where(WorkItem.open.is_(True), sa.or_(~signers, mine))
 
 
 def _first_zone(places: tuple[Place, ...]) -> str:
