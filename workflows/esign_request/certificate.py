@@ -49,6 +49,8 @@ TITLE: Final = "Certificate of completion"
 INK, SOFT, LINE, PAPER = HexColor("#1c2530"), HexColor("#57636f"), HexColor("#dfe4e9"), HexColor("#f5f7f9")
 ACCENT, GOOD, BAD, WAIT = HexColor("#1f5f8b"), HexColor("#1d7a46"), HexColor("#b3261e"), HexColor("#8a5a00")
 _SHADE = {"signed": GOOD, "completed": GOOD, "declined": BAD, "voided": BAD, "expired": BAD}
+# Else a table names Helvetica, which is not embedded, though no letter of it is drawn.
+_OURS = ("FONTNAME", (0, 0), (-1, -1), REGULAR)
 _LONGEST = 2000  # Characters of one text; a longer one would fill pages and hide what matters.
 
 
@@ -212,6 +214,7 @@ def _facts(facts: Sequence[tuple[str, str]], width: float, label_width: float = 
     table.setStyle(
         TableStyle(
             [
+                _OURS,
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
                 ("LEFTPADDING", (0, 0), (-1, -1), 0),
                 ("RIGHTPADDING", (0, 0), (-1, -1), 0),
@@ -238,6 +241,7 @@ def _signer(signer: SignerEvidence, evidence: Evidence, width: float) -> list[Fl
         ("RIGHTPADDING", (0, 0), (-1, -1), 0),
         ("TOPPADDING", (0, 0), (-1, -1), 0),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+        _OURS,
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ]
     head.setStyle(TableStyle(bare))
@@ -264,6 +268,7 @@ def _signer(signer: SignerEvidence, evidence: Evidence, width: float) -> list[Fl
     sheet.setStyle(
         TableStyle(
             [
+                _OURS,
                 ("BACKGROUND", (0, 0), (-1, -1), PAPER),
                 ("LINEBEFORE", (0, 0), (0, -1), 2, shade),
                 ("LEFTPADDING", (0, 0), (-1, -1), 10),
@@ -287,6 +292,7 @@ def _timeline(evidence: Evidence, width: float) -> Table:
     table.setStyle(
         TableStyle(
             [
+                _OURS,
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
                 ("LEFTPADDING", (0, 0), (-1, -1), 0),
                 ("RIGHTPADDING", (0, 0), (0, -1), 10),

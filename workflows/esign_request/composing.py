@@ -7,7 +7,7 @@ so scripts and automatic actions go, form leftovers go, and nothing of earlier v
 import io
 from collections.abc import Iterable, Sequence
 
-from pypdf import PdfReader, PdfWriter
+from pypdf import PdfWriter
 from pypdf.generic import (
     ArrayObject,
     ContentStream,
@@ -20,20 +20,21 @@ from pypdf.generic import (
 
 from workflows.esign_request.certificate import TITLE
 from workflows.esign_request.lettering import clean
-from workflows.esign_request.pdf import BadPdf
+from workflows.esign_request.pdf import BadPdf, editable
 from workflows.esign_request.stamping import Layer
 
 
 def compose(document: bytes, layers: Sequence[Layer], certificate: bytes, title: str) -> bytes:
     """The document with the layers drawn over its pages and the certificate's pages at the end. Raises BadPdf."""
     try:
-        writer = PdfWriter(clone_from=PdfReader(io.BytesIO(document), strict=False))
+        writer = editable(document)
         _disarm(writer)
         for layer in layers:
             _lay(writer, layer)
         writer.append(io.BytesIO(certificate), outline_item=TITLE, import_outline=False)
         writer.add_metadata({"/Title": clean(title), "/Producer": "Portal Invites"})
         writer.pdf_header = "%PDF-1.7"
+        writer.compress_identical_objects(remove_duplicates=False, remove_unreferenced=True)
         buffer = io.BytesIO()
         writer.write(buffer)
     # As in inspect_pdf: what pypdf raises at a broken page is an open list, and means that the document is damaged.

@@ -219,22 +219,32 @@ def fitting(text: str, font: str, size: float, width: float, smallest: float = 4
 
 def wrapped(text: str, font: str, size: float, width: float) -> list[str]:
     """The text broken into lines no wider than `width`: at blanks, and inside a word that is wider by itself."""
+    blank = width_of("a a", font, size) - width_of("aa", font, size)
     lines: list[str] = []
     for paragraph in clean_lines(text):
-        line = ""
+        line, used = "", 0.0
         for word in paragraph.split(" "):
-            longer = f"{line} {word}" if line else word
-            if width_of(longer, font, size) <= width:
-                line = longer
-                continue
-            if line:
-                lines.append(line)
-            while len(word) > 1 and width_of(word, font, size) > width:
-                fits = max(1, int(len(word) * width / width_of(word, font, size)))
-                while fits > 1 and width_of(word[:fits], font, size) > width:
-                    fits -= 1
-                lines.append(word[:fits])
-                word = word[fits:]
-            line = word
+            pieces = _pieces(word, font, size, width)
+            for number, (piece, long) in enumerate(pieces):
+                if line and (number > 0 or used + blank + long > width):
+                    lines.append(line)
+                    line, used = "", 0.0
+                line, used = (f"{line} {piece}", used + blank + long) if line else (piece, long)
         lines.append(line)
     return lines
+
+
+def _pieces(word: str, font: str, size: float, width: float) -> list[tuple[str, float]]:
+    """The word, or as many parts of it as are needed for each to fit, with their widths."""
+    whole = width_of(word, font, size)
+    if whole <= width:
+        return [(word, whole)]
+    pieces = [("", 0.0)]
+    for letter in word:
+        part, used = pieces[-1]
+        long = width_of(letter, font, size)
+        if part and used + long > width:
+            pieces.append((letter, long))
+        else:
+            pieces[-1] = (part + letter, used + long)
+    return pieces

@@ -20,8 +20,9 @@ from typing import Final
 
 import pypdfium2
 import pypdfium2.raw as pdfium
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import DictionaryObject
+from pypdf.generic import DictionaryObject, NameObject
 
 MOST_PAGES: Final = 500
 WIDEST_PICTURE: Final = 3000
@@ -72,6 +73,7 @@ class Frame:
 
 
 _DAMAGED = "This PDF is damaged and can't be read. Open it in your PDF program, save it again and upload the new file."
+_NO_PAGES = "This PDF has no pages. Save it again in the program that made it."
 _ENCRYPTED = (
     "This PDF is protected by a password or encrypted, so signatures can't be put on it. "
     "Save a copy without protection and upload that."
@@ -191,16 +193,29 @@ def _open(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
         try:
             document = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:
-            code = pdfium.FPDF_GetLastError()
-            if code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
-                raise BadPdf(_ENCRYPTED, "encrypted") from error
-            raise BadPdf(_DAMAGED) from error
+            raise _why_unreadable(data) from error
         try:
             yield document
         except pypdfium2.PdfiumError as error:
             raise BadPdf(_DAMAGED) from error
         finally:
             document.close()
+
+
+def _why_unreadable(data: bytes) -> BadPdf:
+    """Why pdfium would not open these bytes. Its own error code won't do: a document without pages sets none."""
+    try:
+        reader = PdfReader(io.BytesIO(data), strict=False)
+        if reader.is_encrypted:
+            return BadPdf(_ENCRYPTED, "encrypted")
+        if not reader.pages:
+            return BadPdf(_NO_PAGES, "no_pages")
+    # As in _check_rewritable: an open list, and each of them the same answer.
+    except Exception as error:  # noqa: BLE001
+        damaged = BadPdf(_DAMAGED)
+        damaged.__cause__ = error
+        return damaged
+    return BadPdf(_DAMAGED)
 
 
 def _frame(sheet: pypdfium2.PdfPage) -> Frame:
@@ -231,7 +246,7 @@ def _is_signed(document: pypdfium2.PdfDocument) -> bool:
 
 def _check_count(pages: int, most_pages: int) -> None:
     if pages < 1:
-        raise BadPdf("This PDF has no pages. Save it again in the program that made it.", "no_pages")
+        raise BadPdf(_NO_PAGES, "no_pages")
     if pages > most_pages:
         raise BadPdf(
             f"This PDF has {pages} pages; at most {most_pages} can be sent for signing. Split it.",
@@ -239,21 +254,38 @@ def _check_count(pages: int, most_pages: int) -> None:
         )
 
 
+def editable(data: bytes) -> PdfWriter:
+    """The document in pypdf, its page tree put in order (some readers forgive what others need).
+
+    Raises whatever pypdf raises at broken documents: the callers turn that into a BadPdf.
+    """
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(data), strict=False))
+    for page in writer.pages:
+        page[NameObject("/Type")] = NameObject("/Page")
+        seen = set[int]()
+        above = page.get("/Parent", DictionaryObject()).get_object()
+        while isinstance(above, DictionaryObject) and id(above) not in seen:
+            seen.add(id(above))
+            above[NameObject("/Type")] = NameObject("/Pages")
+            above = above.get("/Parent", DictionaryObject()).get_object()
+    return writer
+
+
 def _check_rewritable(data: bytes, pages: int) -> None:
-    """Read and write the document once as sealing will: what passes here does not fail after the last signature."""
+    """Read, write and prepare the document once as sealing will: what passes does not fail after the last signature."""
     try:
-        reader = PdfReader(io.BytesIO(data), strict=False)
-        encrypted = reader.is_encrypted
-        # Shallow look first: cloning an encrypted file would only fail in a less telling way.
+        encrypted = PdfReader(io.BytesIO(data), strict=False).is_encrypted
+        damaged = False
         if not encrypted:
-            form = reader.root_object.get("/AcroForm")
-            form = form.get_object() if form is not None else None
-            damaged = form is not None and not isinstance(form, DictionaryObject)
-            writer = PdfWriter(clone_from=reader)
-            damaged = damaged or len(writer.pages) != pages
-            writer.write(io.BytesIO())
-    # pypdf meets hostile bytes with whatever comes up (KeyError, RecursionError, its own errors and more, by version):
-    # the list can't be closed, and each of them means the same to the person who chose the file.
+            writer = editable(data)
+            form = writer.root_object.get("/AcroForm", DictionaryObject())
+            damaged = len(writer.pages) != pages or not isinstance(form.get_object(), DictionaryObject)
+            buffer = io.BytesIO()
+            writer.write(buffer)
+            # The seal hangs on the first page, so pyHanko must find its way there.
+            IncrementalPdfFileWriter(buffer).find_page_for_modification(0)
+    # The libraries meet hostile bytes with whatever comes up (KeyError, RecursionError, errors of their own and more,
+    # by version): the list can't be closed, and each of them means the same to the person who chose the file.
     except Exception as error:
         raise BadPdf(_DAMAGED) from error
     if encrypted:

@@ -247,6 +247,7 @@ def _table(
         )
     table = Table(cells, colWidths=[share * width for share in shares])
     style: list[tuple[object, ...]] = [
+        ("FONTNAME", (0, 0), (-1, -1), REGULAR),  # Else the file names Helvetica, which is not embedded.
         ("BACKGROUND", (0, 0), (-1, 0), _PAPER),
         ("LINEBELOW", (0, 0), (-1, -2), 0.5, _LINE),
         ("TOPPADDING", (0, 0), (-1, -1), 3.2),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from asn1crypto import cms as asn1_cms
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -123,10 +124,11 @@ def make_sealing_key(common_name: str, now: datetime) -> tuple[bytes, bytes]:
     """A new private key and self-signed certificate, both PEM, good for ten years (half a second of work).
 
     RSA with 3072 bits, since every PDF reader checks it; 128 bits of strength by NIST SP 800-57. The certificate has
-    no extended key usage, as Adobe's reader refuses most of them. `common_name` is cut to 64 characters (RFC 5280).
+    no extended key usage, as Adobe's reader refuses most of them. `common_name` is cut to 64 bytes (RFC 5280).
     """
+    short = clean(common_name).encode()[:64].decode(errors="ignore").strip()
     private = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, clean(common_name)[:64] or "Portal Invites")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short or "Portal Invites")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -207,7 +209,7 @@ def _sign(composed: bytes, key: SealingKey, now: datetime) -> bytes:
                 serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         ),
-        cert_registry=SimpleCertificateStore.from_certs([certificate]),
+        cert_registry=SimpleCertificateStore(),
     )
     described = PdfSignatureMetadata(
         field_name=FIELD_NAME,
@@ -258,19 +260,28 @@ def _judge(data: bytes, trusted: list[asn1_x509.Certificate]) -> SealReport:
     context = ValidationContext(trust_roots=trusted, allow_fetching=False, moment=signed_at)
     status = validate_pdf_signature(embedded, signer_validation_context=context)
     signer = str(status.signing_cert.subject.native.get("common_name", ""))
-    intact = bool(status.intact and status.valid)
+    intact = bool(status.intact and status.valid) and _nothing_hidden(embedded)
     whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE and len(signatures) == 1
     at = signed_at.astimezone(UTC).strftime("%-d %B %Y, %H:%M UTC") if signed_at else "an unknown time"
-    ok = bool(status.bottom_line and intact and whole and signed_at)
+    # The path to a trusted root goes by name and key, so the certificate itself is compared, byte by byte, as well.
+    trusted_seal = bool(status.trusted and ours)
+    ok = bool(status.bottom_line and trusted_seal and intact and whole and signed_at)
     if not intact:
         sentence = f"This file was changed after it was sealed on {at}. Don't rely on it."
-    elif not status.trusted:
+    elif not trusted_seal:
         sentence = f"This file was sealed by {signer or 'somebody'}, whose certificate is not ours. Don't rely on it."
     elif not whole or not ok:
         sentence = f"Something was added to this file after it was sealed on {at}. Don't rely on it."
     else:
         sentence = f"Sealed by {signer} on {at}. Nothing was changed since."
     return SealReport(ok, intact, whole, signer, signed_at, sentence)
+
+
+def _nothing_hidden(embedded: EmbeddedPdfSignature) -> bool:
+    """True if the place of the signature itself, the one that no hash covers, holds the signature and zeros only."""
+    held = embedded.pkcs7_content
+    signature = asn1_cms.ContentInfo.load(held).dump()
+    return held.startswith(signature) and not held[len(signature) :].strip(b"\0")
 
 
 def _asn1(pem: bytes) -> asn1_x509.Certificate:

@@ -160,10 +160,12 @@ def _signature(canvas: Canvas, stamp: Stamp, x: float, y: float, width: float, h
 def _text(canvas: Canvas, stamp: Stamp, x: float, y: float, width: float, height: float) -> None:
     """Lines from the top, in the largest size up to 10.5 points at which all of them fit, else as many as fit."""
     size = min(10.5, height * 0.72)
-    lines = wrapped(stamp.text, REGULAR, size, width - 2)
+    # No letter is narrower than a point at the smallest size: what lies beyond could not be shown in any case.
+    words = stamp.text[: max(10, int(width * (height / 5 + 1)))]
+    lines = wrapped(words, REGULAR, size, width - 2)
     while len(lines) * size * 1.25 > height and size > 4:
         size = max(4.0, size * 0.9)
-        lines = wrapped(stamp.text, REGULAR, size, width - 2)
+        lines = wrapped(words, REGULAR, size, width - 2)
     room = max(1, int(height / (size * 1.25)))
     if len(lines) > room:
         lines = [*lines[: room - 1], lines[room - 1] + " …"]
