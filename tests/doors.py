@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from flask_bootstrap import Bootstrap5
 from werkzeug.test import TestResponse
 
+import background
 import config
 from models import Base, Login, db
 from models.database import init_database
@@ -46,12 +47,11 @@ def open_doors(backend: str, folder: Path, request: pytest.FixtureRequest, **mor
 
 def make_doors(settings: Mapping[str, Any]) -> Flask:
     """The doors on a database of their own, around test pages."""
-    app = Flask(
-        "doors", root_path=str(HOME), template_folder="templates", static_folder="static"
-    )
+    app = Flask("doors", root_path=str(HOME), template_folder="templates", static_folder="static")
     app.config["PORTAL"] = config.load(settings)
     app.config["TESTING"] = True
     init_database(app, app.config["PORTAL"].database_url)
+    background.init_app(app)
     doors.init_app(app, _add_pages)
     with app.app_context():
         Base.metadata.create_all(db.engine)

@@ -64,7 +64,9 @@ def test_the_table_holds_neither_the_cookie_nor_a_part_of_it(doors: Flask, world
 
 
 def test_the_id_changes_at_sign_in_and_at_accept(doors: Flask, world: World) -> None:
-    give_access(world, make_client(world, "Byron", ("Nina", "nina@clients.example")), "nina@clients.example", "Nina")
+    give_access(
+        world, make_client(world, "Byron", ("Nina", "nina@clients.example")), "nina@clients.example", "Nina"
+    )
     client = doors.test_client()
     client.get("/login")
     planted = cookie_of(client)
@@ -191,14 +193,18 @@ def test_a_login_that_is_switched_off_is_out_at_once(doors: Flask, world: World)
 
 
 @pytest.mark.one_database
-def test_the_cookie_is_guarded(doors: Flask, world: World, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_cookie_is_guarded(
+    doors: Flask, world: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     answer = sign_in_as(doors.test_client(), DANA)
     assert "HttpOnly" in answer.headers["Set-Cookie"]
     assert "SameSite=Lax" in answer.headers["Set-Cookie"]
     assert "Secure" not in answer.headers["Set-Cookie"]
 
     (tmp_path / "https").mkdir()
-    for https in open_doors("sqlite", tmp_path / "https", request, PORTAL_BASE_URL="https://portal.example.com"):
+    for https in open_doors(
+        "sqlite", tmp_path / "https", request, PORTAL_BASE_URL="https://portal.example.com"
+    ):
         answer = https.test_client().get("/form", base_url="https://portal.example.com")
         cookie = answer.headers["Set-Cookie"]
         assert cookie.startswith("__Host-portal=")

@@ -89,6 +89,12 @@ WORDS = {
         "It was noted and nothing of it was kept.",
         "Please try again. If it happens again, tell us the reference below.",
     ),
+    503: (
+        "unavailable",
+        "We can't answer right now",
+        "Something we depend on gives no answer. Nothing you did is lost.",
+        "Please try again in a minute.",
+    ),
 }
 # Where marshmallow's messages say a value came from; people know the field alone.
 _PLACES = frozenset({"json", "query", "querystring", "form", "files", "json_or_form", "headers", "path"})
@@ -102,6 +108,8 @@ _STALE_FORM = (
 
 def init_app(app: Flask) -> None:
     """Answer every error. Call it last, after the API's set-up."""
+    # Tests read what people read; the traceback is in the log.
+    app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(ProblemForPeople, _problem)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http_error)
@@ -132,9 +140,7 @@ def answer(
             next_step=next_step,
             fields=dict(fields or {}),
             reference=reference,
-            home_url=home,
             back_url=home,
-            home_label="To your start page" if signed_in else "To the sign-in page",
             back_label="To your start page" if signed_in else "To the sign-in page",
         )
     except (sa.exc.SQLAlchemyError, TemplateError, BuildError, RuntimeError):
@@ -213,7 +219,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
         fields = field_errors(data["messages"])
     if data.get("message"):
         sentence = str(data["message"])
-    reference = _note(error) if status >= 500 else None
+    reference = _note(error) if status == 500 else None
     response = answer(status, code, title, sentence, next_step, fields, reference)
     for name, value in error.get_headers():
         if name not in {"Content-Type", "Content-Length"}:
@@ -232,7 +238,7 @@ def _unexpected(error: Exception) -> Response:
 def _note(error: Exception) -> str:
     """Log an error with its traceback and end what it left half done; the reference that finds it in the log."""
     reference = secrets.token_hex(4)
-    cause = error.__cause__ if isinstance(error, HTTPException) and error.__cause__ is not None else error
+    cause = getattr(error, "original_exception", None) or error
     logger.error(
         "unexpected error %s at %s %s",
         reference,

@@ -20,7 +20,12 @@ def safe_next(text: object) -> str | None:
     """The path (with query) on our own origin that `text` names, or None where it leads elsewhere."""
     if not isinstance(text, str) or not text or len(text) > _LONGEST:
         return None
-    if "\\" in text or text != text.strip() or any(unicodedata.category(sign)[0] == "C" for sign in text):
+    if (
+        text.startswith("//")
+        or "\\" in text
+        or text != text.strip()
+        or any(unicodedata.category(sign)[0] == "C" for sign in text)
+    ):
         return None
     try:
         parts = urlsplit(text)

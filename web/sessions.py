@@ -27,6 +27,7 @@ from flask.sessions import (
     session_json_serializer,
 )
 from flask.wrappers import Request, Response
+from werkzeug.exceptions import ServiceUnavailable
 
 import config
 from models import Login, LoginSession, db, unit_of_work, utc_now
@@ -48,6 +49,7 @@ class PortalSession(SecureCookieSession):
     """The session of one request, with what is known of its row."""
 
     off = False  # nothing is read or kept
+    unreadable = False  # the database gave no answer
     id_hash: str | None = None  # the row it was read from
     user: str | None = None  # whose it was when read
     seen_at: datetime | None = None
@@ -68,7 +70,14 @@ class PortalSessionInterface(SecureCookieSessionInterface):
             return empty
         cookie = request.cookies.get(self.get_cookie_name(app), "")
         if cookie.startswith(_MARK):
-            return _read(cookie)
+            try:
+                return _read(cookie)
+            except sa.exc.SQLAlchemyError:
+                # Flask can't answer at all without a session, so the page is refused a step later, in words.
+                logger.exception("a session could not be read")
+                unread = PortalSession()
+                unread.off = unread.unreadable = True
+                return unread
         signed = super().open_session(app, request)
         if signed is not None and _USER in signed:
             return PortalSession()  # a signed cookie never says who somebody is
@@ -112,6 +121,7 @@ def init_app(app: Flask) -> None:
         SESSION_COOKIE_DOMAIN=None,
     )
     app.session_interface = PortalSessionInterface()
+    app.before_request(_refuse_unreadable)
 
 
 def rotate() -> None:
@@ -126,6 +136,11 @@ def end_sessions(login_id: str, except_current: bool = False) -> None:
     if except_current and has_request_context() and _current().id_hash is not None:
         ended = ended.where(LoginSession.id_hash != _current().id_hash)
     db.session.execute(ended)
+
+
+def _refuse_unreadable() -> None:
+    if _current().unreadable:
+        raise ServiceUnavailable(retry_after=30)
 
 
 def _current() -> PortalSession:
