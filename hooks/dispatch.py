@@ -91,7 +91,7 @@ def _in_its_box(
     try:
         with app.app_context():
             signal.deliver(receiver, sender, **arguments)
-    except Exception:
+    except (Exception, SystemExit):
         log.exception(
             "receiver failed", fact=signal.name, receiver=_name(receiver), event_id=arguments["event_id"]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import marshmallow as ma
@@ -164,6 +165,7 @@ class ProblemAnswer(ma.Schema):
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
+@cache
 def page_of(schema: type[ma.Schema]) -> type[ma.Schema]:
     """The schema of one page of a list: `{"items": [...], "next_cursor": null}`."""
     name = schema.__name__.removesuffix("Answer") + "Page"

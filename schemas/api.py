@@ -11,15 +11,19 @@ from schemas.base import Email, Strict, Text
 from schemas.invites import InviteOrderSchema
 
 
-class ListQuery(ma.Schema):
-    """Paging of every list."""
+class Query(ma.Schema):
+    """Base of what stands behind the `?`."""
 
     class Meta:
         """A mistyped filter must not answer with everything."""
 
         unknown = ma.RAISE
 
-    error_messages = {"unknown": "There is no such filter."}
+    error_messages = {"unknown": "There is no such parameter."}
+
+
+class ListQuery(Query):
+    """Paging of every list."""
 
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 100, error="Choose 1 to 100."))
     cursor = fields.String(load_default=None)
@@ -48,13 +52,13 @@ class InvitesQuery(ListQuery):
     q = fields.String(load_default=None)
 
 
-class StepQuery(ma.Schema):
+class StepQuery(Query):
     """For which workflow the Client Portal window is asked."""
 
     workflow = fields.String(load_default="client-record", metadata={"description": "a workflow's slug"})
 
 
-class DryRunQuery(ma.Schema):
+class DryRunQuery(Query):
     """`dry_run=true`: the plan, 200, nothing kept, nothing mailed."""
 
     dry_run = fields.Boolean(load_default=False)

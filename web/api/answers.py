@@ -32,9 +32,8 @@ def invites(rows: Sequence[Invite]) -> list[dict[str, Any]]:
     """Invites with their client's name, items, standing and delivery."""
     ids = [invite.id for invite in rows]
     clients = {invite.client_id for invite in rows}
-    names = dict(
-        db.session.execute(sa.select(Client.id, Client.name).where(Client.id.in_(clients))).tuples().all()
-    )
+    found_names = db.session.execute(sa.select(Client.id, Client.name).where(Client.id.in_(clients)))
+    names = {row.id: row.name for row in found_names}
     items: dict[str, list[dict[str, str]]] = defaultdict(list)
     found = db.session.execute(
         sa.select(InviteItem.invite_id, WorkItem.workflow, WorkItem.id, WorkItem.title)

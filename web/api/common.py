@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from flask import abort, request
 from flask.views import MethodView
 from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
 
 from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.scope import FirmView
@@ -37,9 +38,23 @@ def view() -> FirmView:
     return FirmView(current_member())
 
 
+class StrictParser(FlaskParser):
+    """webargs drops what it doesn't know in queries and forms; our schemas decide, and they name it."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(
+        FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION
+    )
+
+
+class StrictBlueprint(Blueprint):
+    """flask-smorest's blueprint with the strict parser."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
 def blueprint(name: str, description: str) -> Blueprint:
     """A blueprint whose bodies must be JSON (415 otherwise), except uploads."""
-    blp = Blueprint(name, __name__, description=description)
+    blp = StrictBlueprint(name, __name__, description=description)
     blp.before_request(_json_only)
     blp.before_request(before_call)
     return blp

@@ -12,8 +12,11 @@ from schemas.api import DryRunQuery, ListQuery, with_invite
 from web.api import answers
 from web.api.common import Call, kept, need_one_good, order_of, page, view
 from web.api.common import blueprint as new_blueprint
+from workflows.file_visibility.declaration import FileVisibility
 from workflows.registry import Registry, Workflow
 from workflows.sending import send
+
+SENT_ELSEWHERE = {FileVisibility.slug}  # files come as multipart: web/api/files.py
 
 
 def blueprint(registry: Registry) -> Blueprint:
@@ -46,7 +49,7 @@ def _add(blp: Blueprint, workflow: Workflow) -> None:
             item: dict[str, Any] = answers.items(workflow, [view().item(item_id, workflow.slug)])[0]
             return item
 
-    if not workflow.needs_file:
+    if workflow.slug not in SENT_ELSEWHERE:
         _add_sending(blp, workflow, ClientItems)
     blp.route(f"/clients/<client_id>/{workflow.collection}", endpoint=f"{name}_of_client")(ClientItems)
     blp.route(f"/{workflow.collection}/<item_id>", endpoint=f"one_{name}")(OneItem)
