@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from reportlab.pdfgen.canvas import Canvas
 from werkzeug.test import TestResponse
 
 import config
@@ -20,6 +22,7 @@ from models import AcceptCode, Invite, Scope, TeamMember, WorkItem, db, unit_of_
 from schemas.base import load
 from tests.support.world import PASSWORD, World
 from workflows import storage
+from workflows.esign_request import documents
 from workflows.file_visibility import uploads, visibility
 from workflows.registry import installed
 from workflows.sending import send
@@ -185,3 +188,41 @@ def everything(app: Flask) -> dict[str, list[tuple[Any, ...]]]:
             name: sorted(tuple(map(str, row)) for row in db.session.execute(sa.select(metadata.tables[name])))
             for name in tables
         }
+
+
+def esign(
+    world: World, client_id: str, *signers: tuple[str, str], title: str = "Engagement letter", **fields: Any
+) -> str:
+    """Send an eSign request to (name, address) signers, inviting each. Returns the item's id."""
+    with world.app.app_context():
+        workflow = installed().get("esign-request")
+        assert workflow is not None
+        pdf = io.BytesIO(letter())
+        with storage.received((pdf, "Engagement letter.pdf")) as received:
+            documents.check(received[0])
+            with unit_of_work():
+                firm = view_of(world)
+                file_id = documents.add(firm, firm.client(client_id), received[0]).id
+        people = [{"name": name, "email": email} for name, email in signers]
+        data = load(workflow.schema(), {"file_id": file_id, "title": title, "signers": people, **fields})
+        invites = order(*dict.fromkeys(email for _, email in signers))
+        with (
+            workflow.prepared(view_of(world), view_of(world).client(client_id), data) as ready,
+            unit_of_work(),
+        ):
+            firm = view_of(world)
+            (item,) = send(workflow, firm, firm.client(client_id), ready, invites).items
+            item_id = item.id
+        return item_id
+
+
+@cache
+def letter() -> bytes:
+    """A real PDF of two pages."""
+    target = io.BytesIO()
+    canvas = Canvas(target)
+    for number in (1, 2):
+        canvas.drawString(72, 760, f"Engagement letter, page {number}")
+        canvas.showPage()
+    canvas.save()
+    return target.getvalue()
