@@ -245,6 +245,9 @@ class HardenedConnection(flask_mail.Connection):
             # It may have been taken. Sent again it carries the same Message-ID, so that receivers can fold it.
             reason = f"{self._why(error)} after the mail was handed over"
             raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True) from error
+        if code != 250 and not 400 <= code < 600:
+            reason = f"no clear answer after the mail was handed over: {_readable(text)}"
+            raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True)
         self._expect("content", (code, text), 250)
         return Sent()
 
@@ -253,6 +256,8 @@ class HardenedConnection(flask_mail.Connection):
         self._say(f"{code} {_readable(text)}")
         if code in wanted:
             return
+        if self.overdue:  # what is left of an answer that was cut off is no answer
+            raise _Refused(Temporary(self._why(TimeoutError()), connection=True), close=True)
         outcome = _verdict(step, code, text)
         # After a plain refusal the line is still good. 421 means the relay hangs up, anything else is out of step.
         raise _Refused(outcome, close=code == 421 or not 400 <= code < 600 or step == "greeting")
