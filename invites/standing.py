@@ -143,7 +143,7 @@ def standings(client: Client, emails: Iterable[str | None], zone: str) -> dict[s
     """The standing of each address at one client, by address."""
     pairs = standings_of({client.id}, {email for email in emails if email}, zone)
     found: dict[str | None, Standing] = {
-        email: pairs.get((client.id, email)) or decide(email, None, None, None, utc_now(), zone)
+        email: pairs.get((client.id, email or "")) or decide(email, None, None, None, utc_now(), zone)
         for email in emails
     }
     return found

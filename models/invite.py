@@ -76,7 +76,7 @@ class Invite(Base):
         """Pending, and its time is over at `now`."""
         return self.state is InviteState.PENDING and self.expires_at <= now
 
-    @is_expired.inplace.expression
+    @is_expired.inplace.expression  # type: ignore[attr-defined]  # SQLAlchemy types it as a plain function
     @classmethod
     def _is_expired_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
         return sa.and_(cls.state == InviteState.PENDING, cls.expires_at <= now)
@@ -86,7 +86,7 @@ class Invite(Base):
         """Pending, and its link works at `now`."""
         return self.state is InviteState.PENDING and self.expires_at > now
 
-    @is_live.inplace.expression
+    @is_live.inplace.expression  # type: ignore[attr-defined]
     @classmethod
     def _is_live_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
         return sa.and_(cls.state == InviteState.PENDING, cls.expires_at > now)

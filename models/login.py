@@ -22,7 +22,8 @@ class Login(Base, UserMixin):
 
     __tablename__ = "login"
 
-    id: Mapped[str] = id_column()
+    # Flask-Security's mixin declares plain types for the columns it knows; ours are the mapped ones.
+    id: Mapped[str] = id_column()  # type: ignore[assignment]
     email: Mapped[str] = mapped_column(sa.String(320), unique=True)
     email_display: Mapped[str] = mapped_column(sa.String(320))
     name: Mapped[str] = mapped_column(sa.String(200), default="")
@@ -30,8 +31,8 @@ class Login(Base, UserMixin):
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(sa.String(64), unique=True)
     confirmed_at: Mapped[datetime | None]
-    last_login_at: Mapped[datetime | None]
-    current_login_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]  # type: ignore[assignment]
+    current_login_at: Mapped[datetime | None]  # type: ignore[assignment]
     last_login_ip: Mapped[str | None] = mapped_column(sa.String(64))
     current_login_ip: Mapped[str | None] = mapped_column(sa.String(64))
     login_count: Mapped[int] = mapped_column(default=0)
@@ -40,7 +41,7 @@ class Login(Base, UserMixin):
 
     # Roles live in team_member and portal_access; Flask-Security asks for the attribute all the same.
     @property
-    def roles(self) -> list[Any]:
+    def roles(self) -> list[Any]:  # type: ignore[override]
         """No global roles: what a login may do follows from its places at firms and clients."""
         return []
 

@@ -29,7 +29,9 @@ class WorkItem(Base):
     __tablename__ = "work_item"
     __table_args__ = (
         sa.Index("ix_work_item_client_workflow", "client_id", "workflow", "created_at", "id"),
-        sa.Index("ix_work_item_workflow_status", "workflow", "status", "id"),  # sweeps: what waits for sealing
+        sa.Index(
+            "ix_work_item_workflow_status", "workflow", "status", "id"
+        ),  # sweeps: what waits for sealing
     )
 
     id: Mapped[str] = id_column()

@@ -115,7 +115,7 @@ def test_clients_and_contacts(api: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    "body, field",
     [
         ({}, "name"),
         ({"name": " "}, "name"),
@@ -143,7 +143,8 @@ def test_what_is_not_json(api: Caller) -> None:
         415,
         "unsupported_media_type",
     )
-    for body in ([], "text", 3, None):
+    bodies: tuple[Any, ...] = ([], "text", 3, None)
+    for body in bodies:
         response = api("POST", "/clients", data=json.dumps(body), content_type="application/json")
         assert response.status_code == 422, body
     wrong = api("DELETE", "/clients")
@@ -478,7 +479,7 @@ BODIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("method", "path"), FOREIGN)
+@pytest.mark.parametrize("method, path", FOREIGN)
 def test_foreign_ids_are_as_missing_ones(
     app: Flask, world: World, api: Caller, byron: str, caller: Callable[[str], Caller], method: str, path: str
 ) -> None:

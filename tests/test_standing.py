@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("rows", "key", "label", "ticked", "can_invite"), TABLE)
-def test_each_line_of_the_table(rows, key: str, label: str, ticked: bool, can_invite: bool) -> None:
+def test_each_line_of_the_table(rows: Any, key: str, label: str, ticked: bool, can_invite: bool) -> None:
     standing = decide("ada@byron.example", *rows, NOW, ZONE)
     assert (standing.key, standing.label, standing.ticked, standing.can_invite) == (
         key,

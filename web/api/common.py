@@ -114,7 +114,7 @@ def need_one_good(results: Sequence[InviteResult], prefix: str = "recipients") -
 
 
 def page(
-    statement: sa.Select[tuple[Row]], column: Any, query: Mapping[str, Any]
+    statement: sa.Select[Row], column: Any, query: Mapping[str, Any]
 ) -> tuple[list[Row], str | None]:
     """One page, newest first, by keyset on the id: stable while rows are added. Returns rows and the next cursor."""
     if query["cursor"] is not None:
