@@ -60,7 +60,8 @@ class QuestionSchema(Strict):
             return
         if not CHOICES_LEAST <= len(choices) <= CHOICES_MOST:
             raise ma.ValidationError(
-                f"Give {CHOICES_LEAST} to {CHOICES_MOST} choices; there {_is_or_are(len(choices))}.", "choices"
+                f"Give {CHOICES_LEAST} to {CHOICES_MOST} choices; there {_is_or_are(len(choices))}.",
+                "choices",
             )
         if len({_folded(choice) for choice in choices}) < len(choices):
             raise ma.ValidationError("Each choice may stand there once only.", "choices")
@@ -83,7 +84,10 @@ class ClientRequestSchema(Strict):
         load_default=list,
         validate=validate.Length(max=QUESTIONS_MOST, error=f"At most {QUESTIONS_MOST} questions."),
         metadata={"widget": "none"},
-        error_messages={"invalid": "Send a list of questions.", "null": "Send a list of questions, or leave it out."},
+        error_messages={
+            "invalid": "Send a list of questions.",
+            "null": "Send a list of questions, or leave it out.",
+        },
     )
 
     @ma.validates_schema(skip_on_field_errors=False)

@@ -28,7 +28,9 @@ class SignerSchema(Strict):
     """Somebody who is to sign. Two signers may share one address; each signs with their own name."""
 
     name = Text(most=200, required=True, metadata={"label": "Name", "autocomplete": "off"})
-    email = Email(required=True, metadata={"label": "E-mail address", "widget": "email", "autocomplete": "off"})
+    email = Email(
+        required=True, metadata={"label": "E-mail address", "widget": "email", "autocomplete": "off"}
+    )
     order = fields.Integer(
         strict=False,
         validate=validate.Range(1, SIGNERS_MOST, error=f"Choose a place from 1 to {SIGNERS_MOST}."),
@@ -48,7 +50,9 @@ class FieldSchema(Strict):
     )
     type = fields.String(
         required=True,
-        validate=validate.OneOf(FIELD_TYPES, error=f"There is no such type of field. Use {', '.join(FIELD_TYPES)}."),
+        validate=validate.OneOf(
+            FIELD_TYPES, error=f"There is no such type of field. Use {', '.join(FIELD_TYPES)}."
+        ),
     )
     page = fields.Integer(
         required=True,
@@ -88,7 +92,9 @@ class EsignRequestSchema(Strict):
         },
     )
     title = Text(
-        most=300, load_default="", metadata={"label": "Title", "hint": "The file's name if you leave this empty."}
+        most=300,
+        load_default="",
+        metadata={"label": "Title", "hint": "The file's name if you leave this empty."},
     )
     message = Text(most=2000, long=True, load_default="", metadata={"label": "Message to the signers"})
     due_on = DueDate(

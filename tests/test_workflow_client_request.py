@@ -43,7 +43,9 @@ def sent(desk: Desk, data: dict[str, Any] | None = None) -> WorkItem:
     return desk.send("client-request", data or SURVEY).items[0]
 
 
-def save(desk: Desk, item: WorkItem, values: dict[str, Any], email: str = "ada@byron.example") -> dict[str, list[str]]:
+def save(
+    desk: Desk, item: WorkItem, values: dict[str, Any], email: str = "ada@byron.example"
+) -> dict[str, list[str]]:
     with unit_of_work():
         return answers.save(item, desk.person(email), values)
 
@@ -60,7 +62,11 @@ def submit(desk: Desk, item: WorkItem) -> str:
 @pytest.mark.parametrize(
     ("question", "field", "sentence"),
     [
-        ({"type": "money", "label": "x"}, "type", "Use short_text, long_text, yes_no, single_choice or date."),
+        (
+            {"type": "money", "label": "x"},
+            "type",
+            "Use short_text, long_text, yes_no, single_choice or date.",
+        ),
         ({"type": ["date"], "label": "x"}, "type", "Choose a type."),
         ({"label": "x"}, "type", "Choose a type."),
         ({"type": "date"}, "label", "Please fill this in."),
@@ -71,7 +77,11 @@ def submit(desk: Desk, item: WorkItem) -> str:
         ({"type": "single_choice", "label": "x", "choices": ["a"]}, "choices", "there is 1"),
         ({"type": "single_choice", "label": "x", "choices": ["Yes", "YES"]}, "choices", "once only"),
         ({"type": "single_choice", "label": "x", "choices": ["a", " "]}, "choices.1", "Please fill this in."),
-        ({"type": "single_choice", "label": "x", "choices": [str(n) for n in range(51)]}, "choices", "there are 51"),
+        (
+            {"type": "single_choice", "label": "x", "choices": [str(n) for n in range(51)]},
+            "choices",
+            "there are 51",
+        ),
         ({"type": "date", "label": "x", "key": "Not a key"}, "key", "small letters"),
         ({"type": "date", "label": "x", "required": "perhaps"}, "required", "true or false"),
         ({"type": "date", "label": "x", "hint": "?"}, "hint", "no such field"),
@@ -122,7 +132,10 @@ def test_keys_are_made_from_labels_and_never_twice() -> None:
     )
     assert [q["key"] for q in data["questions"]] == ["wann_wo_ahm", "name_2", "name_3", "question_4", "name"]
     with pytest.raises(Invalid) as raised:
-        load(ClientRequestSchema(), {"title": "T", "questions": [{"type": "date", "label": "x", "key": "a"}] * 2})
+        load(
+            ClientRequestSchema(),
+            {"title": "T", "questions": [{"type": "date", "label": "x", "key": "a"}] * 2},
+        )
     assert "questions.1.key" in raised.value.fields
 
 
@@ -136,7 +149,10 @@ def test_sent_with_an_invite_everything_becomes_real_together(desk: Desk) -> Non
     assert item.details["questions"][3]["choices"] == ["Single", "Joint"]
     assert [(r.email, r.outcome.value) for r in result.results] == [("will@byron.example", "invited")]
     # Ada has access and gets an item mail; nobody else gets anything.
-    assert sorted(db.session.scalars(sa.select(Outbox.to_email))) == ["ada@byron.example", "will@byron.example"]
+    assert sorted(db.session.scalars(sa.select(Outbox.to_email))) == [
+        "ada@byron.example",
+        "will@byron.example",
+    ]
     assert "client_request_sent" in desk.events()
 
 
@@ -378,7 +394,9 @@ def test_a_draft_is_seen_by_nobody_until_it_is_sent_once(desk: Desk) -> None:
         desk.person().item(item.id)
     assert desk.events() == []
     with unit_of_work():
-        result = drafts.send_draft(desk.view, item, {**data, "title": "Second thought"}, order_for("will@byron.example"))
+        result = drafts.send_draft(
+            desk.view, item, {**data, "title": "Second thought"}, order_for("will@byron.example")
+        )
     assert desk.person().item(item.id).title == "Second thought"
     assert result.results[0].outcome.value == "invited"
     with pytest.raises(WrongState), unit_of_work():

@@ -136,9 +136,7 @@ def together(app: Flask, *jobs: Callable[[], Any]) -> list[Any]:
             except Exception as error:  # noqa: BLE001  # what was raised is the result
                 results[place] = error
 
-    threads = [
-        threading.Thread(target=run, args=(place, job), daemon=True) for place, job in enumerate(jobs)
-    ]
+    threads = [threading.Thread(target=run, args=(place, job), daemon=True) for place, job in enumerate(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -43,7 +43,8 @@ def safe_name(name: str | None) -> str:
     text = "".join(
         char
         for char in text
-        if char in _HARMLESS_MARKS or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+        if char in _HARMLESS_MARKS
+        or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     )
     text = re.sub(r'[<>:"|?*]', "_", " ".join(text.split())).strip(". ")
     if not text:
@@ -93,4 +94,6 @@ def size_text(size: int) -> str:
     while amount >= 1000 and len(units) > 1:
         amount /= 1024
         units.pop(0)
-    return f"{amount:.0f} {units[0]}" if amount >= 99.5 else f"{amount:.1f}".removesuffix(".0") + f" {units[0]}"
+    return (
+        f"{amount:.0f} {units[0]}" if amount >= 99.5 else f"{amount:.1f}".removesuffix(".0") + f" {units[0]}"
+    )

@@ -61,7 +61,9 @@ def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: i
     most = config.current().max_upload_bytes if most is None else most
     head = stream.read(HEAD)
     if not head:
-        raise Invalid({field: [f"{safe_name(name)} is empty. Choose another file." if name else "Choose a file."]})
+        raise Invalid(
+            {field: [f"{safe_name(name)} is empty. Choose another file." if name else "Choose a file."]}
+        )
     filesystem, root = _store()
     key = f"{utc_now():%Y/%m/%d}/{secrets.token_hex(20)}"
     path = f"{root}/{key}"
@@ -203,7 +205,8 @@ def _sweep_day(day: date) -> int:
         return 0
     rows = db.session.scalars(
         sa.select(StoredFile.storage_key).where(
-            StoredFile.storage_key >= prefix, StoredFile.storage_key < prefix[:-1] + "0"  # "0" follows "/"
+            StoredFile.storage_key >= prefix,
+            StoredFile.storage_key < prefix[:-1] + "0",  # "0" follows "/"
         )
     )
     orphans = found - {key.removeprefix(prefix) for key in rows}

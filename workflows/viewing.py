@@ -64,9 +64,7 @@ def opened_by(items: Collection[WorkItem]) -> dict[str, list[Opening]]:
     """Who opened each of `items`, earliest first, by the item's id; one query for any number."""
     found: dict[str, list[Opening]] = {item.id: [] for item in items}
     rows = db.session.execute(
-        sa.select(
-            ItemView.item_id, Login.name, Login.email_display, ItemView.first_at, ItemView.last_at
-        )
+        sa.select(ItemView.item_id, Login.name, Login.email_display, ItemView.first_at, ItemView.last_at)
         .join(PortalAccess, PortalAccess.id == ItemView.access_id)
         .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
         .join(Login, Login.id == PortalUser.login_id)

@@ -62,9 +62,7 @@ class QuestionView:
     @property
     def options(self) -> list[tuple[str, str, bool]]:
         """(value, label, chosen) of a radio group."""
-        return [
-            (value, label, value == self.raw) for value, label in TYPES[self.type].options(self.choices)
-        ]
+        return [(value, label, value == self.raw) for value, label in TYPES[self.type].options(self.choices)]
 
 
 def field_name(key: str) -> str:
@@ -221,7 +219,9 @@ def _begin(item: WorkItem) -> None:
     if move(item, ANSWERABLE, "in_progress"):
         return
     if item.status == "submitted":
-        raise WrongState("This was submitted already. Ask your contact to reopen it if something must be changed.")
+        raise WrongState(
+            "This was submitted already. Ask your contact to reopen it if something must be changed."
+        )
     raise WrongState("This was taken back, so there is nothing to answer any more.")
 
 

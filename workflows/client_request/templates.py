@@ -14,9 +14,7 @@ from schemas.client_request import ClientRequestSchema
 
 def one(view: FirmView, template_id: str) -> SurveyTemplate:
     """A template of the firm. Raises Missing."""
-    found = db.session.scalars(
-        view.survey_templates().where(SurveyTemplate.id == template_id)
-    ).one_or_none()
+    found = db.session.scalars(view.survey_templates().where(SurveyTemplate.id == template_id)).one_or_none()
     if found is None:
         raise Missing
     return found

@@ -97,9 +97,7 @@ def _seal(item_id: str) -> bool:
     return kept
 
 
-def _complete(
-    item_id: str, client_id: str, upload: storage.Upload, sealed: SealedPdf, now: datetime
-) -> bool:
+def _complete(item_id: str, client_id: str, upload: storage.Upload, sealed: SealedPdf, now: datetime) -> bool:
     """Keep the sealed file unless somebody else was faster."""
     item = db.session.get_one(WorkItem, item_id, populate_existing=True)
     if not is_being_sealed(item):
@@ -113,9 +111,7 @@ def _complete(
     return True
 
 
-def _evidence(
-    item: WorkItem, firm: Firm, signers: Sequence[Signer], sha256: str, file_name: str
-) -> Evidence:
+def _evidence(item: WorkItem, firm: Firm, signers: Sequence[Signer], sha256: str, file_name: str) -> Evidence:
     """All that the certificate says."""
     ids = {signer.login_id for signer in signers if signer.login_id}
     logins = {login.id: login for login in db.session.scalars(sa.select(Login).where(Login.id.in_(ids)))}
@@ -140,7 +136,11 @@ def _evidence(
 
 
 def _signer(signer: Signer, login: Login | None) -> SignerEvidence:
-    by = f"Signed in to the Client Portal as {login.email_display}" if login else "Signed in to the Client Portal"
+    by = (
+        f"Signed in to the Client Portal as {login.email_display}"
+        if login
+        else "Signed in to the Client Portal"
+    )
     return SignerEvidence(
         name=signer.name,
         email=signer.email_display,

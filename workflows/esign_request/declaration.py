@@ -223,7 +223,9 @@ class EsignRequest(Workflow):
         if form.get("action") == "decline":
             signing.decline(item, person, signer, str(form.get("reason", "")), trace)
             return "You declined to sign. Your contact is told."
-        signing.sign(item, person, signer, str(form.get("typed_name", "")), form.get("consent") == "yes", trace)
+        signing.sign(
+            item, person, signer, str(form.get("typed_name", "")), form.get("consent") == "yes", trace
+        )
         return "Thank you. Your signature is recorded."
 
     def _shown(self, item: WorkItem) -> dict[str, Any]:

@@ -76,7 +76,10 @@ class FileVisibility(Workflow):
     def facts_of(self, item: WorkItem) -> list[tuple[str, str]]:
         """Size and type."""
         details = item.details or {}
-        return [("Size", size_text(int(details.get("size", 0)))), ("Type", str(details.get("content_type", "")))]
+        return [
+            ("Size", size_text(int(details.get("size", 0)))),
+            ("Type", str(details.get("content_type", ""))),
+        ]
 
     def api_fields(self, item: WorkItem) -> dict[str, Any]:
         """Name, what was measured of the bytes, and the switch."""
@@ -89,9 +92,7 @@ class FileVisibility(Workflow):
         if uploads.is_from_client(item):
             return
         self.move(item, ["uploaded"], "opened")
-        self.note(
-            item, "file_opened", actor=f"login:{person.login.id}", access_id=person.access_for(item).id
-        )
+        self.note(item, "file_opened", actor=f"login:{person.login.id}", access_id=person.access_for(item).id)
 
     def page(self, item: WorkItem, person: PortalView) -> dict[str, Any]:
         """The file."""

@@ -42,8 +42,8 @@ def make_visible(
     """Make files of one client visible, within the open unit of work; the invites' results.
 
     `people` None: visible to the whole client portal. A list of (name, address): to those of them who have access, and
-    to those whom `order` invites, and to nobody else. Files that are visible already are told about once more only to
-    those whom `order` names. Raises LicenceMissing, Missing for files of another client, Invalid where nobody is
+    to those whom `order` invites, and to nobody else. Of files that are visible already only those hear whom `order`
+    names or who weren't chosen before. Raises LicenceMissing, Missing for files of another client, Invalid where nobody is
     chosen, and what a receiver refuses.
     """
     view.need_licence(FILE_VISIBILITY.licence, FILE_VISIBILITY.plural)
@@ -60,8 +60,9 @@ def make_visible(
         _only_for(items, {parse_address(typed).key for _, typed in chosen})
     if fresh:
         return fire(FILE_VISIBILITY, view, client, fresh, order, chosen or ())
-    if order is not None and invited:
-        return fire(FILE_VISIBILITY, view, client, list(items), order, invited)
+    newly = invited if chosen is None else [*_without_grant(items, people or ()), *invited]
+    if newly:
+        return fire(FILE_VISIBILITY, view, client, list(items), order, newly)
     return []
 
 
@@ -113,13 +114,27 @@ def _addresses_of(client: Client, order: InviteOrder | None) -> list[tuple[str, 
     return found
 
 
+def _without_grant(items: Sequence[WorkItem], people: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of `people` who don't see all of the files by a grant yet."""
+    grants = db.session.execute(
+        sa.select(PortalAccess.email, sa.func.count())
+        .join(ItemGrant, ItemGrant.access_id == PortalAccess.id)
+        .where(ItemGrant.item_id.in_([item.id for item in items]))
+        .group_by(PortalAccess.email)
+    )
+    complete = {email for email, count in grants if count == len(items)}
+    return [(name, typed) for name, typed in people if parse_address(typed).key not in complete]
+
+
 def _only_for(items: Sequence[WorkItem], addresses: Collection[str]) -> None:
     """Take away what others were given before: grants, and the place in invites that aren't accepted yet."""
     ids = [item.id for item in items]
     others = sa.select(PortalAccess.id).where(
         PortalAccess.client_id == items[0].client_id, PortalAccess.email.not_in(addresses)
     )
-    db.session.execute(sa.delete(ItemGrant).where(ItemGrant.item_id.in_(ids), ItemGrant.access_id.in_(others)))
+    db.session.execute(
+        sa.delete(ItemGrant).where(ItemGrant.item_id.in_(ids), ItemGrant.access_id.in_(others))
+    )
     pending = sa.select(Invite.id).where(
         Invite.client_id == items[0].client_id,
         Invite.state == InviteState.PENDING,
