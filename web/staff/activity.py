@@ -1,0 +1,117 @@
+"""The event log in words, for the record's Activity section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from models import Event, Invite, Login, PortalAccess, PortalUser, TeamMember, WorkItem, db
+
+# What happened, in words. {who} acted, {person} it was about, {title} of the item.
+_WORDS = {
+    "client_added": "{who} added this client",
+    "contact_added": "{who} added a contact",
+    "invite_created": "{who} invited {person}",
+    "invite_mailed": "The invite to {person} was mailed",
+    "invite_bounced": "The invite to {person} bounced",
+    "invite_failed": "The invite to {person} could not be mailed",
+    "invite_resent": "{who} sent {person} a fresh link",
+    "invite_accepted": "{person} accepted the invite",
+    "invite_declined": "{person} declined the invite",
+    "invite_revoked": "{who} revoked the invite to {person}",
+    "invite_expired": "The invite to {person} expired",
+    "access_removed": "{who} removed {person}'s access",
+    "access_suspended": "{who} suspended {person}'s access",
+    "access_restored": "{who} restored {person}'s access",
+    "client_request_sent": "{who} sent the client request {title}",
+    "client_request_viewed": "{who} opened the client request {title}",
+    "client_request_submitted": "{who} submitted the client request {title}",
+    "client_request_reopened": "{who} reopened the client request {title}",
+    "client_request_cancelled": "{who} cancelled the client request {title}",
+    "file_uploaded": "{who} uploaded {title}",
+    "file_made_visible": "{who} made {title} visible",
+    "file_made_invisible": "{who} made {title} invisible",
+    "file_opened": "{who} opened {title}",
+    "esign_request_sent": "{who} sent {title} for signing",
+    "esign_request_viewed": "{who} opened {title} for signing",
+    "esign_request_signed": "{who} signed {title}",
+    "esign_request_completed": "{title} is signed by everybody and sealed",
+    "esign_request_declined": "{who} declined to sign {title}",
+    "esign_request_voided": "{who} voided {title}",
+}
+
+
+@dataclass(frozen=True)
+class ActivityLine:
+    """One thing that happened."""
+
+    text: str
+    at: datetime
+    item_id: str | None
+
+
+def lines_of(events: Sequence[Event]) -> list[ActivityLine]:
+    """Events in words, in a fixed number of queries."""
+    members, logins = _names(events)
+    titles = _by_id(sa.select(WorkItem.id, WorkItem.title), WorkItem.id, [event.item_id for event in events])
+    people = _people(events)
+    lines = []
+    for event in events:
+        kind, _, actor_id = event.actor.partition(":")
+        who = {"member": members, "login": logins}.get(kind, {}).get(actor_id, "The system")
+        title = titles.get(event.item_id or "") or str(event.data.get("title") or "")
+        person = people.get(event.invite_id or "") or people.get(event.access_id or "") or "a person"
+        pattern = _WORDS.get(
+            event.name, "{who}: " + event.name.replace("_", " ") + (" {title}" if title else "")
+        )
+        quoted = f"\u201c{title}\u201d" if title else "an item"
+        lines.append(
+            ActivityLine(
+                pattern.format(who=who, person=person, title=quoted), event.created_at, event.item_id
+            )
+        )
+    return lines
+
+
+def _names(events: Sequence[Event]) -> tuple[dict[str, str], dict[str, str]]:
+    """Names of team members and of logins that acted."""
+    acted: dict[str, set[str]] = {"member": set(), "login": set()}
+    for event in events:
+        kind, _, actor_id = event.actor.partition(":")
+        if kind in acted:
+            acted[kind].add(actor_id)
+    shown = sa.func.coalesce(sa.func.nullif(Login.name, ""), Login.email_display)
+    members = db.session.execute(
+        sa.select(TeamMember.id, shown)
+        .join(Login, Login.id == TeamMember.login_id)
+        .where(TeamMember.id.in_(acted["member"]))
+    )
+    return (
+        {row[0]: row[1] for row in members},
+        _by_id(sa.select(Login.id, shown), Login.id, list(acted["login"])),
+    )
+
+
+def _people(events: Sequence[Event]) -> dict[str, str]:
+    """Who an invite or an access is about, by its id."""
+    named = sa.func.coalesce(sa.func.nullif(Invite.name, ""), Invite.email_display)
+    found = _by_id(sa.select(Invite.id, named), Invite.id, [event.invite_id for event in events])
+    shown = sa.func.coalesce(sa.func.nullif(Login.name, ""), Login.email_display)
+    inside = (
+        sa.select(PortalAccess.id, shown)
+        .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
+        .join(Login, Login.id == PortalUser.login_id)
+    )
+    return found | _by_id(inside, PortalAccess.id, [event.access_id for event in events])
+
+
+def _by_id(
+    statement: sa.Select[tuple[str, str]], column: sa.ColumnElement[str], ids: Sequence[str | None]
+) -> dict[str, str]:
+    wanted = {one for one in ids if one}
+    if not wanted:
+        return {}
+    return {row[0]: row[1] for row in db.session.execute(statement.where(column.in_(wanted)))}

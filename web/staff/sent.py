@@ -1,0 +1,69 @@
+"""What the pop-up `Invite sent` shows after Send: ids and sentences, kept in the session for a short while.
+
+The address of the record carries a key, so that a reload shows the same pop-up and another window doesn't take it away.
+Where the mail is, is asked of the outbox when the pop-up is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import flash, session
+from sqlalchemy import select
+
+from invites.orders import InviteResult
+from mail import outbox
+from models import MailState, Outbox, db, new_id
+
+_KEY = "invite_results"
+_KEPT = 3
+WAITING = "waiting"
+ON_ITS_WAY = "on_its_way"
+
+
+def plain(results: Sequence[InviteResult]) -> list[dict[str, str]]:
+    """The results as plain values; read them while the rows are at hand, inside the unit of work."""
+    return [
+        {
+            "name": result.name,
+            "email": result.email,
+            "outcome": result.outcome.value,
+            "reason": result.reason,
+            "invite": result.invite.id if result.invite else "",
+        }
+        for result in results
+    ]
+
+
+def keep(url: str, results: list[dict[str, str]], text: str) -> str:
+    """Keep results for the pop-up, or say `text` where nobody was invited; the address that shows it."""
+    if not results:
+        flash(text, "success")
+        return url
+    key = new_id()
+    session[_KEY] = [*session.get(_KEY, [])[1 - _KEPT :], [key, results]]
+    return f"{url}{'&' if '?' in url else '?'}sent={key}"
+
+
+def kept(key: str) -> dict[str, Any] | None:
+    """What was kept under this key: `results` and `mail_state`; None where it is gone."""
+    results = next((results for known, results in session.get(_KEY, []) if known == key), None)
+    if results is None:
+        return None
+    return {
+        "results": results,
+        "mail_state": _mail_state([result["invite"] for result in results if result["invite"]]),
+    }
+
+
+def _mail_state(invite_ids: list[str]) -> str | None:
+    """`Mail on its way`, `Waiting for the mail server`, or that the operator holds the mail."""
+    if outbox.is_held():
+        return "Mail is held until the operator releases it"
+    if outbox.relay_pause() is not None:
+        return WAITING
+    tried_in_vain = select(Outbox.id).where(
+        Outbox.invite_id.in_(invite_ids), Outbox.state == MailState.QUEUED, Outbox.attempts > 0
+    )
+    return WAITING if db.session.scalar(tried_in_vain.limit(1)) else ON_ITS_WAY

@@ -1,0 +1,184 @@
+"""Templates: texts for the personal message, and surveys to start a client request from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from invites.scope import FirmView
+from mail import placeholders
+from models import MessageTemplate, SurveyTemplate, db, new_id, unit_of_work, utc_now
+from models.errors import Invalid, Missing
+from schemas.client_request import ClientRequestSchema
+from schemas.questions import TYPES
+from schemas.records import MessageTemplateSchema
+from web.access_rules import staff_page
+from web.forms import field_errors
+from web.staff.common import checked, firm_view, page
+from web.staff.sending import rows_button, without_idle_choices
+from workflows.client_request import templates as surveys
+from workflows.registry import installed
+
+bp = Blueprint("staff_templates", __name__)
+
+_SURVEY = ("title", "introduction", "questions")
+
+
+@bp.get("/templates")
+@staff_page
+def templates() -> str:
+    """Both kinds of templates."""
+    view = firm_view()
+    names = {workflow.slug: workflow.plural for workflow in installed()}
+    return page(
+        "staff/templates.html",
+        nav="templates",
+        messages=list(db.session.scalars(view.message_templates())),
+        surveys=list(db.session.scalars(view.survey_templates())),
+        workflow_names=names,
+    )
+
+
+@bp.route("/templates/messages/new", methods=["GET", "POST"])
+@staff_page
+def add_message() -> str | Response | tuple[str, int]:
+    """Write a message template."""
+    view = firm_view()
+    if request.method == "GET":
+        return _message_page({}, {}, None)
+    typed, data, errors = _checked_message()
+    if errors:
+        return _message_page(typed, errors, None), 422
+    with unit_of_work() as session:
+        session.add(
+            MessageTemplate(id=new_id(), firm_id=view.firm_id, created_at=utc_now(), **_columns(view, data))
+        )
+    flash(f"{data['name']} is kept.", "success")
+    return redirect(url_for("staff_templates.templates"), 303)
+
+
+@bp.route("/templates/messages/<template_id>", methods=["GET", "POST"])
+@staff_page
+def edit_message(template_id: str) -> str | Response | tuple[str, int]:
+    """Change a message template."""
+    view = firm_view()
+    row = _message(view, template_id)
+    if request.method == "GET":
+        typed = {
+            "name": row.name, "body": row.body, "workflow": row.workflow or "", "mine": row.owner_id is not None,
+        }  # fmt: skip
+        return _message_page(typed, {}, row)
+    typed, data, errors = _checked_message()
+    if errors:
+        return _message_page(typed, errors, row), 422
+    with unit_of_work():
+        row = _message(view, template_id)
+        for name, value in _columns(view, data).items():
+            setattr(row, name, value)
+    flash(f"{data['name']} is changed.", "success")
+    return redirect(url_for("staff_templates.templates"), 303)
+
+
+@bp.route("/templates/surveys/new", methods=["GET", "POST"])
+@staff_page
+def add_survey() -> str | Response | tuple[str, int]:
+    """Write a survey template."""
+    view = firm_view()
+    if request.method == "GET":
+        return _survey_page({}, {}, None)
+    return _save_survey(view, None)
+
+
+@bp.route("/templates/surveys/<template_id>", methods=["GET", "POST"])
+@staff_page
+def edit_survey(template_id: str) -> str | Response | tuple[str, int]:
+    """Change a survey template. Client requests that were sent keep the questions they were sent with."""
+    view = firm_view()
+    row = surveys.one(view, template_id)
+    if request.method == "GET":
+        return _survey_page(surveys.as_data(row), {}, row)
+    return _save_survey(view, row)
+
+
+def _save_survey(view: FirmView, row: SurveyTemplate | None) -> str | Response | tuple[str, int]:
+    workflow = installed().get("client-request")
+    if workflow is None:
+        raise Missing()
+    schema = ClientRequestSchema(only=_SURVEY)
+    typed, data, errors = checked(schema, without_idle_choices(request.form))
+    changed = rows_button(view, workflow, typed)
+    if changed is not None:
+        return _survey_page(changed, {}, row)
+    if errors:
+        return _survey_page(typed, errors, row), 422
+    with unit_of_work():
+        if row is None:
+            surveys.keep(view, typed)
+        else:
+            row = surveys.one(view, row.id)
+            for name in _SURVEY:
+                setattr(row, name, data[name])
+    flash(f"{data['title']} is kept.", "success")
+    return redirect(url_for("staff_templates.templates"), 303)
+
+
+def _message(view: FirmView, template_id: str) -> MessageTemplate:
+    row = db.session.scalars(view.message_templates().where(MessageTemplate.id == template_id)).one_or_none()
+    if row is None:
+        raise Missing()
+    return row
+
+
+def _checked_message() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
+    typed, data, errors = checked(MessageTemplateSchema(), request.form)
+    if data:
+        try:
+            placeholders.check(data["body"], "body")
+        except Invalid as error:
+            errors = field_errors(error.fields)
+        if (
+            data["workflow"]
+            and installed().get(data["workflow"]) is None
+            and data["workflow"] != "client-record"
+        ):
+            errors = {**errors, "workflow": ["Choose one of the list."]}
+    return typed, data, errors
+
+
+def _columns(view: FirmView, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": data["name"],
+        "body": data["body"],
+        "workflow": data["workflow"] or None,
+        "owner_id": view.member.id if data["mine"] else None,
+    }
+
+
+def _message_page(typed: dict[str, Any], errors: dict[str, list[str]], row: MessageTemplate | None) -> str:
+    choices = [
+        ("client-record", "Inviting from the record"),
+        *((one.slug, one.plural) for one in installed()),
+    ]
+    return page(
+        "staff/message_template.html",
+        nav="templates",
+        schema=MessageTemplateSchema(),
+        typed=typed,
+        errors=errors,
+        template=row,
+        workflow_choices=choices,
+        placeholders=placeholders.PLACEHOLDERS,
+    )
+
+
+def _survey_page(typed: dict[str, Any], errors: dict[str, list[str]], row: SurveyTemplate | None) -> str:
+    return page(
+        "staff/survey_template.html",
+        nav="templates",
+        typed=typed,
+        errors=errors,
+        template=row,
+        question_types={kind.name: kind.label for kind in TYPES.values()},
+    )

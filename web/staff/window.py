@@ -1,0 +1,176 @@
+"""The Client Portal window's one code path, whatever it was opened from.
+
+A place that opens it (the + of the record, a send form, a visibility switch) says what is being sent, which hidden
+fields travel along, and what Send does; everything else happens here. The window is a page of its own; for a script
+(`X-Fragment: window`) it is the fragment that goes into a dialog. Send answers a script with an address instead of a
+redirect, so that it can close the dialog first.
+
+Send opens the one unit of work: work item, invites and mails become real together, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from types import SimpleNamespace
+
+from flask import Response, jsonify, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+import config
+from invites.lifecycle import expiry
+from invites.orders import InviteOrder, InviteResult
+from invites.scope import FirmView
+from invites.step import InviteStep, summary
+from mail import compose
+from models import WorkItem, unit_of_work, utc_now
+from models.errors import Invalid, ProblemForPeople
+from web.forms import field_errors
+from web.staff import sent
+from web.staff.common import page
+from web.staff.window_form import WindowState, posted, templates_for, untouched
+
+Answer = str | AnyResponse | tuple[str, int]
+# Runs inside the unit of work: makes everything real and says what came of each person.
+Commit = Callable[[InviteOrder | None], list[InviteResult]]
+# Entered before the unit of work opens (slow checks, bytes); gives the commit, and tidies up when it fails.
+Begin = Callable[[], AbstractContextManager[Commit]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the window was opened from."""
+
+    view: FirmView
+    step: InviteStep
+    action: str  # where the window's form is posted
+    heading: str  # "Sending "Organizer 2026" to Byron Family"
+    what: str  # as the mail says it after the sender's name
+    begin: Begin  # what Send does
+    done_url: str  # where Send leads
+    done_text: str  # what happened, for people who were not invited
+    can_skip: bool = True  # there is a work item that can go out without invites
+    only: str | None = None  # tick this one person beforehand
+    hidden: Sequence[tuple[str, str]] = ()  # the work item's checked fields
+    back_url: str = ""
+    items: Sequence[WorkItem] = ()  # what the mail speaks of; may be rows that aren't kept yet
+
+
+def works_at_once(commit: Commit) -> Begin:
+    """A `begin` for what needs no preparation."""
+    return lambda: nullcontext(commit)
+
+
+def wants_fragment() -> bool:
+    """Whether a script asks for the window to put it into a dialog."""
+    return request.headers.get("X-Fragment") == "window"
+
+
+def from_window(form: Mapping[str, str]) -> bool:
+    """Whether a post comes from the window (any of its buttons) and not from the form before it."""
+    return "do" in form or "insert_template" in form or any(name.startswith("people-") for name in form)
+
+
+def leave(url: str) -> AnyResponse:
+    """Send the person on: a redirect, or the address for the script that asked."""
+    if not wants_fragment():
+        return redirect(url, 303)
+    answer: Response = jsonify(location=url)
+    answer.headers["X-Location"] = url
+    return answer
+
+
+def show(place: Place) -> Answer:
+    """The window as it opens."""
+    return _drawn(place, untouched(place.step, place.only))
+
+
+def handle(place: Place) -> Answer:
+    """The window after one of its buttons: show it again, or send and go on."""
+    wish = request.form.get("do", "")
+    state = posted(place.step, place.view, request.form)
+    if wish == "skip" and place.can_skip:
+        return _finish(place, state, None)
+    if wish == "send":
+        try:
+            order = state.order()
+        except Invalid as error:
+            state.errors = field_errors(error.fields)
+            return _drawn(place, state, error.status)
+        return _finish(place, state, order)
+    return _drawn(place, state, 422 if state.errors else 200)
+
+
+def send_at_once(place: Place) -> AnyResponse:
+    """No window needed: everybody who must see the item can already."""
+    with place.begin() as commit, unit_of_work():
+        results = sent.plain(commit(None))
+    return leave(sent.keep(place.done_url, results, place.done_text))
+
+
+def _finish(place: Place, state: WindowState, order: InviteOrder | None) -> Answer:
+    try:
+        with place.begin() as commit, unit_of_work():
+            results = sent.plain(commit(order))
+    except Invalid as error:
+        # Fields of the work item are not in the window, so their sentences stand above it.
+        state.errors = {"form": [sentence for sentences in error.fields.values() for sentence in sentences]}
+        return _drawn(place, state, error.status)
+    except ProblemForPeople as error:
+        if error.status != 409:
+            raise
+        # An extension, or the world, refused the whole action: nothing was kept, so the window stays as it is.
+        state.errors = {"form": [error.sentence]}
+        return _drawn(place, state, error.status)
+    return leave(sent.keep(place.done_url, results, place.done_text))
+
+
+def _drawn(place: Place, state: WindowState, status: int = 200) -> tuple[str, int]:
+    template = "staff/_window.html" if wants_fragment() else "staff/window_page.html"
+    return page(template, step=_context(place, state)), status
+
+
+def _context(place: Place, state: WindowState) -> SimpleNamespace:
+    """What the window's template shows (docs/look.md lists it)."""
+    preview = _preview(place, state)  # before the errors are read: it may find one
+    return SimpleNamespace(
+        client=place.step.client,
+        heading=place.heading,
+        action=place.action,
+        hidden=list(place.hidden),
+        back_url=place.back_url,
+        people=state.people,
+        item_choice=place.step.has_item,
+        errors=state.errors,
+        new_email=state.new_email,
+        message=state.message,
+        message_on=state.message_on,
+        templates=templates_for(place.view, place.step.workflow),
+        preview=preview,
+        summary=summary(state.people),
+        can_skip=place.can_skip,
+    )
+
+
+def _preview(place: Place, state: WindowState) -> SimpleNamespace | None:
+    """The real mail for the first ticked person; a message that can't be filled in gets its sentence."""
+    first = next((person for person in state.ticked if person.can_invite), None)
+    if first is None:
+        return None
+    firm = place.view.member.firm
+    days = firm.invite_days or config.current().invite_days
+    mail = compose.preview(
+        firm,
+        place.view.member,
+        what=place.what,
+        name=first.name,
+        address=first.email,
+        client_name=place.step.client.name,
+        message=state.message if state.message_on else "",
+        expires_at=expiry(utc_now(), days, place.items, firm.time_zone),
+        item=place.items[0] if place.items else None,
+    )
+    if mail.problem:
+        state.errors.setdefault("message", [mail.problem])
+    return SimpleNamespace(**asdict(mail), for_name=first.name.split(" ")[0] or first.email)

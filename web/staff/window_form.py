@@ -1,0 +1,232 @@
+"""What staff did in the Client Portal window: the posted form laid over the step as the database has it now.
+
+The step is built anew at every post, so a standing that changed meanwhile shows; what staff ticked, chose and typed
+is put back on top of it. A typed address is never lost: whatever stands in the text box is committed by every button,
+several at once if need be, and what can't be an address stays in the box with its sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from werkzeug.datastructures import MultiDict
+
+from invites.orders import InviteOrder, Recipient
+from invites.scope import FirmView
+from invites.step import InviteStep, Person, add_people, add_person
+from mail import placeholders
+from models import MessageTemplate, Scope, db
+from models.address import BadAddress, likely_typo, parse_address
+from models.errors import Invalid
+from schemas.base import load
+from schemas.invites import RECIPIENTS_MOST, InviteOrderSchema
+
+CAN_SEE = {"portal": Scope.PORTAL, "item": Scope.ITEMS}
+NOBODY = "Tick at least one person."
+_ROW = re.compile(r"people-(\d{1,4})-key")
+_NAMED = re.compile(r"(?P<name>[^<>,;\n]*)<(?P<address>[^<>]*)>")
+
+
+@dataclass(frozen=True)
+class TypedRow:
+    """One row as the form sent it."""
+
+    key: str
+    contact_id: str
+    email: str
+    name: str
+    ticked: bool
+    can_see: Scope | None
+    added: bool
+
+
+@dataclass
+class WindowState:
+    """The window's content after staff touched it."""
+
+    step: InviteStep
+    people: list[Person]
+    new_email: str = ""
+    message_on: bool = False
+    message: str = ""
+    errors: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def ticked(self) -> list[Person]:
+        """Who would be invited by Send."""
+        return [person for person in self.people if person.ticked and not person.has_access]
+
+    def order(self) -> InviteOrder:
+        """The order that Send carries out. Raises Invalid with the sentences beside the rows."""
+        errors = dict(self.errors)
+        for number, person in enumerate(self.people):
+            if person.ticked and (person.error or not person.can_invite) and not person.has_access:
+                sentence = person.error or f"{person.label} has no e-mail address. Add one beside the name."
+                errors[f"people-{number}-email"] = [sentence]
+        if not self.ticked and not errors:
+            errors["people"] = [NOBODY]
+        message = ""
+        try:
+            if self.message_on:
+                message = load(InviteOrderSchema(only=("message",)), {"message": self.message})["message"]
+                placeholders.check(message)
+        except Invalid as error:
+            errors |= error.fields
+        if errors:
+            raise Invalid(errors, "Nothing was sent yet.")
+        return InviteOrder(
+            recipients=tuple(
+                Recipient(person.contact_id, person.email, person.name, person.can_see)
+                for person in self.ticked
+            ),
+            message=message,
+        )
+
+
+def untouched(step: InviteStep, only: str | None = None) -> WindowState:
+    """The window as it opens. `only` ticks this one person (a contact's id or an address) and nobody else."""
+    people = list(step.people)
+    if only is not None:
+        people = [
+            replace(person, ticked=person.can_invite and only in {person.key, person.email})
+            for person in people
+        ]
+    return WindowState(step, people)
+
+
+def posted(step: InviteStep, view: FirmView, form: MultiDict[str, str]) -> WindowState:
+    """The window as staff left it; what stood in the text box is committed to rows."""
+    typed = _rows(form)
+    by_key = {row.key.casefold(): row for row in typed if row.key}
+    people = [_laid_over(person, by_key.get(person.key.casefold()), step, view) for person in step.people]
+    there = {person.key.casefold() for person in step.people}
+    added = [row for row in typed if row.email and not row.contact_id and row.key.casefold() not in there]
+    pairs = [(row.email, row.name) for row in added]
+    for row, person in zip(added, add_people(step.client, view.member, pairs), strict=True):
+        people = _fold(people, replace(person, can_see=row.can_see or person.can_see), row.ticked)
+    state = WindowState(step, people, message=form.get("message", ""), message_on="message_on" in form)
+    _commit_typed(state, view, form.get("new_email", ""))
+    _insert_template(state, view, form.get("insert_template", ""))
+    return state
+
+
+def split_addresses(text: str) -> list[tuple[str, str]]:
+    """(name, address) pairs in what was typed or pasted: commas, semicolons, spaces and lines part addresses."""
+    found: list[tuple[str, str]] = []
+
+    def named(match: re.Match[str]) -> str:
+        found.append((match["name"].strip().strip('"'), match["address"].strip()))
+        return " "
+
+    rest = _NAMED.sub(named, text)
+    return found + [("", part) for part in re.split(r"[,;\s]+", rest) if part]
+
+
+def _rows(form: MultiDict[str, str]) -> list[TypedRow]:
+    numbers = sorted({int(match[1]) for name in form if (match := _ROW.fullmatch(name))})[:RECIPIENTS_MOST]
+    return [
+        TypedRow(
+            key=form.get(f"people-{number}-key", "").strip(),
+            contact_id=form.get(f"people-{number}-contact_id", "").strip(),
+            email=_address(form.getlist(f"people-{number}-email")),
+            name=form.get(f"people-{number}-name", "").strip()[:200],
+            ticked=f"people-{number}-tick" in form,
+            can_see=CAN_SEE.get(form.get(f"people-{number}-can_see", "")),
+            added=f"people-{number}-added" in form,
+        )
+        for number in numbers
+    ]
+
+
+def _address(values: Sequence[str]) -> str:
+    """The row's address. "Did you mean ...?" is a button of the same name: then the better of two is meant."""
+    texts = [value.strip() for value in values]
+    if len(texts) < 2:
+        return texts[0] if texts else ""
+    return next((text for text in texts if text and not _is_typo(text)), texts[0])
+
+
+def _is_typo(text: str) -> bool:
+    try:
+        return likely_typo(parse_address(text)) is not None
+    except BadAddress:
+        return True
+
+
+def _laid_over(person: Person, row: TypedRow | None, step: InviteStep, view: FirmView) -> Person:
+    """A row of the step with what staff did to it. A row the form doesn't hold is new on the record: as it opens."""
+    if row is None:
+        return person
+    can_see = row.can_see or person.can_see
+    if person.needs_address and row.email:
+        typed = add_person(step.client, view.member, row.email, person.name)
+        if typed.error:
+            return replace(person, email=row.email, error=typed.error, ticked=row.ticked, can_see=can_see)
+        person = replace(person, email=typed.email, standing=typed.standing, typo=typed.typo)
+    elif person.added and person.contact_id is None and row.email and row.email != person.email:
+        corrected = add_person(step.client, view.member, row.email, person.name)
+        person = replace(corrected, name=person.name)
+    return replace(person, ticked=row.ticked and (person.can_invite or person.needs_address), can_see=can_see)
+
+
+def _commit_typed(state: WindowState, view: FirmView, text: str) -> None:
+    """Turn what stands in the text box into ticked rows; what is no address stays there with its sentence."""
+    kept: list[str] = []
+    sentences: list[str] = []
+    pairs = [(address, name) for name, address in split_addresses(text)[:RECIPIENTS_MOST]]
+    for person in add_people(state.step.client, view.member, pairs):
+        if person.error:
+            kept.append(person.email)
+            sentences.append(person.error)
+            continue
+        state.people = _fold(state.people, person, True)
+    state.new_email = ", ".join(kept)
+    if kept:
+        state.errors["new_email"] = sentences
+
+
+def _fold(people: list[Person], person: Person, ticked: bool) -> list[Person]:
+    """Add a person, or tick the row that has this address already."""
+    place = _shown_in(people, person)
+    if place is None:
+        return [*people, replace(person, ticked=ticked and (person.can_invite or bool(person.error)))]
+    there = people[place]
+    if ticked and there.can_invite:
+        return [*people[:place], replace(there, ticked=True), *people[place + 1 :]]
+    return people
+
+
+def _shown_in(people: Iterable[Person], person: Person) -> int | None:
+    if person.error:
+        return None
+    key = parse_address(person.email).key
+    for place, other in enumerate(people):
+        if other.email and not other.error and _key(other.email) == key:
+            return place
+    return None
+
+
+def _key(text: str) -> str | None:
+    try:
+        return parse_address(text).key
+    except BadAddress:
+        return None
+
+
+def _insert_template(state: WindowState, view: FirmView, template_id: str) -> None:
+    """Put a message template's text into the message (the script does the same without asking the server)."""
+    if not template_id:
+        return
+    chosen = next((one for one in templates_for(view, state.step.workflow) if one.id == template_id), None)
+    if chosen is not None:
+        state.message = (
+            f"{state.message.rstrip()}\n\n{chosen.body}".strip() if state.message.strip() else chosen.body
+        )
+        state.message_on = True
+
+
+def templates_for(view: FirmView, workflow: str) -> list[MessageTemplate]:
+    """The message templates that the window offers, by name."""
+    return list(db.session.scalars(view.message_templates(workflow)))
