@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,41 @@ def test_no_file_is_a_drawer_for_everything() -> None:
         if (lines := path.read_text().count("\n")) > 400
     }
     assert not long, f"split by noun: {long}"
+
+
+def declared(*names: str) -> set[str]:
+    """The distributions named in these .in files, in normal form."""
+    lines = [line for name in names for line in (PROJECT / name).read_text().splitlines()]
+    return {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines if line and line[0] not in "#-"}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize(
+    "folders, files",
+    [
+        ([".", *ROOMS, "migrations"], ["requirements.in"]),
+        (["tests"], ["requirements.in", "requirements-test.in"]),
+    ],
+    ids=["product", "tests"],
+)
+def test_what_is_imported_is_declared(folders: list[str], files: list[str]) -> None:
+    """An import that only another library's needs bring along breaks on the day that library no longer does."""
+    homes, known = packages_distributions(), declared(*files)
+    missing = {}
+    for folder in folders:
+        for path in (PROJECT / folder).glob("*.py" if folder == "." else "**/*.py"):
+            for name in imported(path) - OURS - sys.stdlib_module_names - {"tests", "_typeshed"}:
+                if not {normal(home) for home in homes.get(name, [name])} & known:
+                    missing.setdefault(name, str(path.relative_to(PROJECT)))
+    assert not missing, f"add to {files[-1]} and docs/dependencies.md: {missing}"
+
+
+def test_each_dependency_has_its_reason() -> None:
+    told = (PROJECT / "docs/dependencies.md").read_text().lower()
+    assert not {name for name in declared("requirements.in", "requirements-test.in") if name not in told}
 
 
 def test_the_locks_hold_hashes_and_no_address() -> None:
