@@ -29,6 +29,7 @@ class Person:
     added: bool = False
     typo: str | None = None
     error: str = ""
+    outside: bool = False  # gets in, but sees granted items only: ticking grants this one
 
     @property
     def key(self) -> str:
@@ -38,12 +39,12 @@ class Person:
     @property
     def can_invite(self) -> bool:
         """Whether the box can be ticked."""
-        return self.standing.can_invite
+        return self.standing.can_invite or self.outside
 
     @property
     def has_access(self) -> bool:
-        """Needs no invite."""
-        return self.standing.key is StandingKey.ACTIVE
+        """Gets in and sees what is being sent: needs no invite."""
+        return self.standing.key is StandingKey.ACTIVE and not self.outside
 
     @property
     def needs_address(self) -> bool:
@@ -114,7 +115,21 @@ def build_step(
         for name, address in strangers
     ]
     chosen = tuple(parse_address(typed).key for _, typed in must_see)
-    return InviteStep(client, workflow, title, tuple(people), _opens(workflow, pairs, people, chosen), chosen)
+    opens = _opens(workflow, pairs, people, chosen)
+    shown = tuple(as_seen(person, workflow, chosen) for person in people)
+    return InviteStep(client, workflow, title, shown, opens, chosen)
+
+
+def as_seen(person: Person, workflow: str, chosen: Sequence[str] = ()) -> Person:
+    """The row of somebody who gets in: without the whole portal, or not among the chosen people, the item isn't seen.
+
+    Then the box can be ticked, and Send grants this one item.
+    """
+    access = person.standing.access
+    if person.standing.key is not StandingKey.ACTIVE or access is None or workflow == RECORD:
+        return person
+    sees = access.email in chosen if chosen else access.scope is Scope.PORTAL
+    return person if sees else replace(person, outside=True, ticked=False, can_see=Scope.ITEMS)
 
 
 def add_person(step_client: Client, member: TeamMember, typed: str, name: str = "") -> Person:
@@ -197,25 +212,27 @@ def _opens(
     return not (primary.key is StandingKey.ACTIVE and whole)
 
 
-def summary(people: Iterable[Person]) -> list[str]:
+def summary(step: InviteStep, people: Iterable[Person]) -> list[str]:
     """Who will see the item: now, after accepting, not at all. Plain sentences, most important first."""
+    thing = "it" if step.has_item else "the Client Portal"
     now, later, never = [], [], []
     for person in people:
-        if person.has_access:
+        if person.has_access or (person.outside and person.ticked):
             now.append(person.label)
         elif person.ticked and person.can_invite and not person.error:
             later.append(person.label)
         else:
-            never.append((person.label, person.standing.label))
+            reason = "sees other items only" if person.outside else person.standing.label.lower()
+            never.append((person.label, reason))
     lines = []
     if now:
-        lines.append(f"{_join(now)} {'sees' if len(now) == 1 else 'see'} it now.")
+        lines.append(f"{_join(now)} {'sees' if len(now) == 1 else 'see'} {thing} now.")
     if later:
-        lines.append(f"{_join(later)} {'sees' if len(later) == 1 else 'see'} it after accepting.")
+        lines.append(f"{_join(later)} {'sees' if len(later) == 1 else 'see'} {thing} after accepting.")
     if not now and not later:
-        lines.append("Nobody on the client's side will see it.")
+        lines.append(f"Nobody on the client's side will see {thing}.")
     if never:
-        why = ", ".join(f"{label} ({reason.lower()})" for label, reason in never[:4])
+        why = ", ".join(f"{label} ({reason})" for label, reason in never[:4])
         more = f" and {len(never) - 4} more" if len(never) > 4 else ""
         lines.append(f"Not: {why}{more}.")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -108,9 +109,8 @@ def _people(events: Sequence[Event]) -> dict[str, str]:
     return found | _by_id(inside, PortalAccess.id, [event.access_id for event in events])
 
 
-def _by_id(
-    statement: sa.Select[tuple[str, str]], column: sa.ColumnElement[str], ids: Sequence[str | None]
-) -> dict[str, str]:
+def _by_id(statement: Any, column: Any, ids: Sequence[str | None]) -> dict[str, str]:
+    """The second column of `statement` by its first, for the rows whose `column` is among `ids`."""
     wanted = {one for one in ids if one}
     if not wanted:
         return {}

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from flask import g, render_template, request, url_for
 
 from invites.scope import FirmView
 from models import db
+from models.base import UTCDateTime
 from models.errors import Invalid, Missing
 from schemas.base import load
 from web.forms import Form, field_errors, read_form
@@ -27,7 +29,7 @@ def firm_view() -> FirmView:
     return FirmView(current_member())
 
 
-def page(template: str, *, nav: str = "clients", **context: Any) -> str:
+def page(template: str, /, *, nav: str = "clients", **context: Any) -> str:
     """A staff page with what its layout shows."""
     member = current_member()
     g.time_zone = member.firm.time_zone
@@ -55,12 +57,13 @@ def keyset(
 ) -> tuple[list[Row], str | None]:
     """One page of rows after the request's cursor, and the address of the next page.
 
-    `columns` are texts that order the list and end in a unique one; `values(row)` gives a row's cursor.
+    `columns` are texts or moments that order the list and end in a unique one; `values(row)` gives a row's cursor.
     """
     after = _cursor(len(columns))
     if after is not None:
-        here, there = sa.tuple_(*columns), sa.tuple_(*map(sa.literal, after))
-        statement = statement.where(here < there if descending else here > there)
+        there = [_literal(part, column) for part, column in zip(after, columns, strict=True)]
+        here, edge = sa.tuple_(*columns), sa.tuple_(*there)
+        statement = statement.where(here < edge if descending else here > edge)
     order = [column.desc() if descending else column for column in columns]
     rows = list(db.session.scalars(statement.order_by(*order).limit(size + 1)).unique())
     if len(rows) <= size:
@@ -69,6 +72,16 @@ def keyset(
     more = {**(request.view_args or {}), **request.args.to_dict(), "after": _pack(values(rows[-1]))}
     more.pop("sent", None)
     return rows, url_for(str(request.endpoint), **more)
+
+
+def _literal(part: str, column: Any) -> Any:
+    """A cursor's value as its column compares it. Raises Missing for one that isn't ours."""
+    if not isinstance(column.type, UTCDateTime):
+        return sa.literal(part)
+    try:
+        return sa.literal(datetime.fromisoformat(part), column.type)
+    except ValueError as error:
+        raise Missing() from error
 
 
 def _pack(values: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, flash, redirect, url_for
 from werkzeug.wrappers import Response
@@ -228,7 +229,7 @@ def _actions(line: PersonLine, client_id: str) -> list[Action]:
 
 
 def _access_actions(access: PortalAccess, key: StandingKey, again: Action | None) -> list[Action]:
-    def url(endpoint: str, **values: str) -> str:
+    def url(endpoint: str, **values: Any) -> str:
         return url_for(f"staff_people.{endpoint}", access_id=access.id, **values)
 
     remove = Action("Remove access", url("ask_end", what="remove"), "ask")

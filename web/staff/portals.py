@@ -124,7 +124,12 @@ def _with(view: FirmView, typed: str) -> dict[str, Any]:
                 Invite.client_id.in_(named),
             )
         )
-    invites, more = keyset(statement, [Invite.id], lambda invite: [invite.id], descending=True)
+    invites, more = keyset(
+        statement,
+        [Invite.created_at, Invite.id],
+        lambda invite: [invite.created_at.isoformat(), invite.id],
+        descending=True,
+    )
     found = standings_of(
         {invite.client_id for invite in invites},
         {invite.email for invite in invites},

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from flask import Blueprint, request, url_for
 from sqlalchemy.orm import joinedload
 
-from invites.lifecycle import Occasion, invite_people
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, InviteResult
 from invites.scope import FirmView
 from invites.step import RECORD, build_step

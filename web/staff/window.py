@@ -148,7 +148,7 @@ def _context(place: Place, state: WindowState) -> SimpleNamespace:
         message_on=state.message_on,
         templates=templates_for(place.view, place.step.workflow),
         preview=preview,
-        summary=summary(state.people),
+        summary=summary(place.step, state.people),
         can_skip=place.can_skip,
     )
 

@@ -15,7 +15,7 @@ from werkzeug.datastructures import MultiDict
 
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
-from invites.step import InviteStep, Person, add_people, add_person
+from invites.step import InviteStep, Person, add_people, as_seen
 from mail import placeholders
 from models import MessageTemplate, Scope, db
 from models.address import BadAddress, likely_typo, parse_address
@@ -104,7 +104,7 @@ def posted(step: InviteStep, view: FirmView, form: MultiDict[str, str]) -> Windo
     there = {person.key.casefold() for person in step.people}
     added = [row for row in typed if row.email and not row.contact_id and row.key.casefold() not in there]
     pairs = [(row.email, row.name) for row in added]
-    for row, person in zip(added, add_people(step.client, view.member, pairs), strict=True):
+    for row, person in zip(added, _add(step, view, pairs), strict=True):
         people = _fold(people, replace(person, can_see=row.can_see or person.can_see), row.ticked)
     state = WindowState(step, people, message=form.get("message", ""), message_on="message_on" in form)
     _commit_typed(state, view, form.get("new_email", ""))
@@ -155,18 +155,24 @@ def _is_typo(text: str) -> bool:
         return True
 
 
+def _add(step: InviteStep, view: FirmView, pairs: Sequence[tuple[str, str]]) -> list[Person]:
+    """Rows for typed (address, name) pairs, as this step sees them."""
+    people = add_people(step.client, view.member, pairs)
+    return [as_seen(person, step.workflow, step.must_see) for person in people]
+
+
 def _laid_over(person: Person, row: TypedRow | None, step: InviteStep, view: FirmView) -> Person:
     """A row of the step with what staff did to it. A row the form doesn't hold is new on the record: as it opens."""
     if row is None:
         return person
     can_see = row.can_see or person.can_see
     if person.needs_address and row.email:
-        typed = add_person(step.client, view.member, row.email, person.name)
+        typed = _add(step, view, [(row.email, person.name)])[0]
         if typed.error:
             return replace(person, email=row.email, error=typed.error, ticked=row.ticked, can_see=can_see)
         person = replace(person, email=typed.email, standing=typed.standing, typo=typed.typo)
     elif person.added and person.contact_id is None and row.email and row.email != person.email:
-        corrected = add_person(step.client, view.member, row.email, person.name)
+        corrected = _add(step, view, [(row.email, person.name)])[0]
         person = replace(corrected, name=person.name)
     return replace(person, ticked=row.ticked and (person.can_invite or person.needs_address), can_see=can_see)
 
@@ -176,7 +182,7 @@ def _commit_typed(state: WindowState, view: FirmView, text: str) -> None:
     kept: list[str] = []
     sentences: list[str] = []
     pairs = [(address, name) for name, address in split_addresses(text)[:RECIPIENTS_MOST]]
-    for person in add_people(state.step.client, view.member, pairs):
+    for person in _add(state.step, view, pairs):
         if person.error:
             kept.append(person.email)
             sentences.append(person.error)
