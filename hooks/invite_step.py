@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from hooks.signals import Question, Trigger
+from invites.access import active_accesses
 from invites.grants import grant_items
-from invites.lifecycle import Occasion, active_accesses, invite_people
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, InviteResult
 from invites.step import InviteStep, build_step
 from mail import outbox

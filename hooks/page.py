@@ -21,7 +21,8 @@ KINDS: tuple[tuple[type[Signal], str, str], ...] = (
     (
         Fact,
         "Facts",
-        "Made by the worker from committed events, at least once. A receiver that raises, hangs or recurses harms nobody.",
+        "Made by the worker from committed events, at least once. A receiver that raises, hangs or recurses harms"
+        " nobody.",
     ),
 )
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from mail import outbox
 from models import (
     AccessState,
+    Client,
     MailKind,
     PortalAccess,
     Signer,
@@ -113,3 +114,14 @@ def _move(access: PortalAccess, state: AccessState, member: TeamMember) -> Porta
         access_id=access.id,
     )
     return access
+
+
+def active_accesses(client: Client) -> list[PortalAccess]:
+    """Who gets into this client's portal now."""
+    return list(
+        db.session.scalars(
+            sa.select(PortalAccess).where(
+                PortalAccess.client_id == client.id, PortalAccess.state == AccessState.ACTIVE
+            )
+        ).unique()
+    )

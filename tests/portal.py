@@ -14,7 +14,8 @@ from reportlab.pdfgen.canvas import Canvas
 from werkzeug.test import TestResponse
 
 import config
-from invites.lifecycle import Occasion, invite_people
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
 from mail import links

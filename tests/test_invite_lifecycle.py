@@ -12,7 +12,8 @@ from flask import Flask
 import config
 from invites import accept, lifecycle
 from invites import access as accesses
-from invites.lifecycle import Occasion, invite_people
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.scope import FirmView
 from mail.links import invite_token
@@ -31,6 +32,7 @@ from models import (
     unit_of_work,
     utc_now,
 )
+from models.database import statements
 from models.errors import InviteNotPending, WrongState
 from tests.support.world import World, give_access, hashed, mails, make_client, make_world
 
@@ -175,6 +177,18 @@ def test_a_couple_with_one_mailbox_gets_one_invite(app: Flask, world: World) -> 
         assert outcomes(results) == ["invited", "already_invited"]
         assert "John Turner" in results[1].reason
     assert mails(app) == [("turners@household.example", "invite", "queued")]
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_fifty_people_cost_as_many_statements_as_one(app: Flask, world: World, items: int) -> None:
+    counts = []
+    for many in (1, 50):
+        client_id = make_client(world, f"{many}")
+        with inside(app), statements() as sent:
+            people = [Recipient(email=f"p{n}@many{many}.example") for n in range(many)]
+            assert outcomes(send(world, client_id, *people, items=items)) == ["invited"] * many
+        counts.append(len(sent))
+    assert counts[0] == counts[1]
 
 
 def test_who_has_access_gets_the_item_mail_and_no_invite(app: Flask, world: World, byron: str) -> None:

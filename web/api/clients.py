@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from flask import request
 from sqlalchemy.orm import selectinload
 
-from invites.scope import FirmView
 from models import Client, ClientAssignment, Contact, Sees, db, new_id, unit_of_work, utc_now
-from models.address import parse_address
-from models.errors import Invalid
 from schemas.answers import ClientAnswer, ContactAnswer, page_of
 from schemas.api import ClientBody, ClientPatch, ClientsQuery, ContactBody, ContactPatch
 from web.api.common import Call, blueprint, page, view
@@ -77,11 +73,13 @@ class OneClient(Call):
         with unit_of_work():
             firm = view()
             client = firm.client(client_id)
-            if "name" in body:
-                client.name = body["name"]
-            if "external_id" in body and (body["external_id"] or None) != client.external_id:
-                _free(firm, body["external_id"])
-                client.external_id = body["external_id"] or None
+            records.change_client(
+                firm,
+                client,
+                body.get("name", client.name),
+                is_person=client.is_person,
+                external_id=body.get("external_id", client.external_id),
+            )
         return client
 
 
@@ -94,9 +92,8 @@ class Contacts(Call):
     def post(self, body: dict[str, Any], client_id: str) -> Contact:
         """Add a contact"""
         with unit_of_work():
-            client = view().client(client_id)
-            contact = _contact(client, body, primary=not client.contacts)
-            client.contacts.append(contact)
+            firm = view()
+            contact = records.add_contact(firm, firm.client(client_id), body["name"], body["email"] or "")
         return contact
 
 
@@ -108,34 +105,9 @@ class OneContact(Call):
     @blp.response(200, ContactAnswer)
     def patch(self, body: dict[str, Any], contact_id: str) -> Contact:
         """Change a contact's name or address"""
-        if not body and request.content_length:
-            raise Invalid({"name": ["Send a name or an email to change."]})
         with unit_of_work():
-            contact = view().contact(contact_id)
-            if "name" in body:
-                contact.name = body["name"]
-            if "email" in body:
-                address = parse_address(body["email"]) if body["email"] else None
-                contact.email = address.key if address else None
-                contact.email_display = address.display if address else None
+            firm = view()
+            contact = firm.contact(contact_id)
+            email = body.get("email", contact.email_display) or ""
+            records.change_contact(firm, contact, body.get("name", contact.name), email)
         return contact
-
-
-def _contact(client: Client, body: dict[str, Any], *, primary: bool) -> Contact:
-    address = parse_address(body["email"]) if body["email"] else None
-    return Contact(
-        id=new_id(),
-        firm_id=client.firm_id,
-        name=body["name"],
-        email=address.key if address else None,
-        email_display=address.display if address else None,
-        is_primary=primary,
-        created_at=utc_now(),
-    )
-
-
-def _free(firm: FirmView, external_id: str | None) -> None:
-    """Raises Invalid where another client of the firm has this external id."""
-    taken = sa.select(Client.id).where(Client.firm_id == firm.firm_id, Client.external_id == external_id)
-    if external_id and db.session.scalar(taken) is not None:
-        raise Invalid({"external_id": ["Another client has this external id already."]})

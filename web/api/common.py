@@ -113,9 +113,7 @@ def need_one_good(results: Sequence[InviteResult], prefix: str = "recipients") -
         raise Invalid({f"{prefix}.{place}.email": [result.reason] for place, result in enumerate(results)})
 
 
-def page(
-    statement: sa.Select[Row], column: Any, query: Mapping[str, Any]
-) -> tuple[list[Row], str | None]:
+def page(statement: sa.Select[Row], column: Any, query: Mapping[str, Any]) -> tuple[list[Row], str | None]:
     """One page, newest first, by keyset on the id: stable while rows are added. Returns rows and the next cursor."""
     if query["cursor"] is not None:
         statement = statement.where(column < _decode(query["cursor"]))

@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from invites import lifecycle
-from invites.lifecycle import Occasion, invite_people
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
 from invites.step import RECORD
 from models import Invite, InviteState, db, unit_of_work
 from models.address import BadAddress, parse_address

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask import request
 from marshmallow import ValidationError
 
-from invites.lifecycle import active_accesses
+from invites.access import active_accesses
 from invites.scope import FirmView, PortalView
 from mail import outbox
 from models import MailKind, PortalAccess, Signer, SignerState, WorkItem, db, utc_now
