@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +267,17 @@ def _stronger(password: str) -> str:
 def _password_of(app: Flask, email: str) -> str | None:
     with app.app_context():
         return db.session.scalar(sa.select(Login.password).where(Login.email == email))
+
+
+def test_many_sign_in_at_once(doors: Flask, world: World) -> None:
+    def one(number: int) -> tuple[int, str]:
+        client = doors.test_client()
+        email = (DANA, NINA, "sam@northwind.example", "mia@northwind.example")[number % 4]
+        return sign_in_as(client, email).status_code, cookie_of(client)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(one, range(48)))
+    assert {status for status, _ in answers} == {302}
+    assert len({cookie for _, cookie in answers}) == 48
+    with doors.app_context():
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(LoginSession)) == 48

@@ -7,6 +7,7 @@ same, and so is the time they take (the same hash at sign-in; a fixed least time
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response
 
 import config
-from models import AccessState, Login, PortalAccess, PortalUser, db, utc_now
+from models import AccessState, Login, PortalAccess, PortalUser, after_commit, db, utc_now
 from models.errors import Refused
 from web import limits, sessions, who
 from web.passwords import SHORTEST, Passwords
@@ -130,6 +131,17 @@ def sign_in(login: Login) -> None:
     with db.session.no_autoflush:
         login_user(login, authn_via=["invite"])
         datastore().commit()
+
+
+def replace_password(login: Login, hashed: str) -> None:
+    """Give `login`, who is signed in, a new password (see `hash_password`) within the open unit of work.
+
+    Every other session ends, and so does every reset link mailed before; this browser stays signed in, by a new id.
+    """
+    login.password = hashed
+    user = login.fs_uniquifier = secrets.token_hex(32)
+    sessions.end_sessions(login.id)
+    after_commit(lambda: session.update(_user_id=user))
 
 
 def sign_out() -> None:

@@ -14,7 +14,8 @@ from web.limits import give_back, hit
 from web.passwords import hash_password, normalise, password_problems
 from web.portal.forms import ZONES, ProfileForm, read
 from web.portal.frame import frame
-from web.sessions import end_sessions, rotate
+from web.security import replace_password
+from web.sessions import end_sessions
 from web.who import current_login
 
 bp = Blueprint("portal_settings", __name__, url_prefix="/portal/settings")
@@ -59,8 +60,7 @@ def change_password() -> Response | tuple[str, int]:
         return _page(errors=error.fields), 422
     hashed = hash_password(new)
     with unit_of_work():
-        login.password = hashed
-        end_sessions(login.id, except_current=True)
+        replace_password(login, hashed)
         outbox.enqueue_security(
             to_email=login.email,
             to_name=login.name,
@@ -71,7 +71,6 @@ def change_password() -> Response | tuple[str, int]:
                 " and tell the firm you work with.",
             ],
         )
-    rotate()
     flash("Your new password is set. Other browsers were signed out.", "success")
     return redirect(url_for("portal_settings.show"), 303)
 
