@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import selectinload
 
-from models import Client, ClientAssignment, Contact, Sees, db, new_id, unit_of_work, utc_now
+from invites import records
+from models import Client, Contact, unit_of_work
 from schemas.answers import ClientAnswer, ContactAnswer, page_of
 from schemas.api import ClientBody, ClientPatch, ClientsQuery, ContactBody, ContactPatch
 from web.api.common import Call, blueprint, page, view
@@ -41,19 +42,11 @@ class Clients(Call):
     @blp.response(201, ClientAnswer)
     def post(self, body: dict[str, Any]) -> Client:
         """Add a client"""
+        people = [(person["name"], person["email"] or "") for person in body["contacts"]]
         with unit_of_work():
-            firm = view()
-            _free(firm, body["external_id"])
-            client = Client(
-                id=new_id(), firm_id=firm.firm_id, name=body["name"], external_id=body["external_id"] or None
+            client = records.add_client(
+                view(), body["name"], external_id=body["external_id"], contacts=people
             )
-            client.created_by_id, client.created_at = firm.member.id, utc_now()
-            for place, person in enumerate(body["contacts"]):
-                client.contacts.append(_contact(client, person, primary=place == 0))
-            db.session.add(client)
-            db.session.flush()
-            if firm.member.sees is Sees.ASSIGNED:  # who adds a client looks after it
-                db.session.add(ClientAssignment(client_id=client.id, team_member_id=firm.member.id))
         return client
 
 
