@@ -100,7 +100,9 @@ class Relay:
             done.put(Result(ready.mail, self._send(line, ready, begin_until)))
 
     def _send(self, line: HardenedConnection, ready: Ready, begin_until: float) -> Outcome:
-        if self.broken is not None or self._stopping() or time.monotonic() >= begin_until:
+        with self._app.app_context():  # a line's thread has none of its own
+            stopping = self._stopping()
+        if self.broken is not None or stopping or time.monotonic() >= begin_until:
             return Untouched()
         try:
             with self._app.app_context():
