@@ -6,13 +6,14 @@ so scripts and automatic actions go, form leftovers go, and nothing of earlier v
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from pypdf import PdfWriter
+from pypdf import PageObject, PdfWriter
 from pypdf.generic import (
     ArrayObject,
-    ContentStream,
     DictionaryObject,
     FloatObject,
+    IndirectObject,
     NameObject,
     PdfObject,
     StreamObject,
@@ -88,35 +89,73 @@ def _numbers(numbers: Iterable[float]) -> ArrayObject:
 
 
 def _lay(writer: PdfWriter, layer: Layer) -> None:
-    """Have the page draw the layer after its own content, which may have left the graphics state in any shape."""
-    form = StreamObject()
-    drawn = layer.drawing.get_contents()
-    form.set_data(drawn.get_data() if drawn is not None else b"")
-    form[NameObject("/Type")], form[NameObject("/Subtype")] = NameObject("/XObject"), NameObject("/Form")
-    form[NameObject("/BBox")] = _numbers((0, 0, layer.frame.width, layer.frame.height))
-    form[NameObject("/Matrix")] = _numbers(layer.frame.matrix)
-    form[NameObject("/Resources")] = layer.drawing["/Resources"].clone(writer)
-
+    """Have the page draw the layer after its own content, which may have left things in any state."""
     page = writer.pages[layer.page - 1]
+    drawn = layer.drawing.get_contents()
+    stamps = _form(
+        drawn.get_data() if drawn is not None else b"", (0, 0, layer.frame.width, layer.frame.height)
+    )
+    stamps[NameObject("/Matrix")] = _numbers(layer.frame.matrix)
+    stamps[NameObject("/Resources")] = layer.drawing["/Resources"].clone(writer)
+
     # Copies, since several pages often share one dictionary, and a name in it must mean one thing.
-    resources = _resolved(page, "/Resources")
-    resources = DictionaryObject(resources if isinstance(resources, DictionaryObject) else {})
-    objects = _resolved(resources, "/XObject")
-    objects = DictionaryObject(objects if isinstance(objects, DictionaryObject) else {})
-    name = "/PortalStamps"
-    while name in objects:
-        name += "X"
-    objects[NameObject(name)] = writer._add_object(form.flate_encode())
+    resources = _copied(_resolved(page, "/Resources"))
+    objects = _copied(_resolved(resources, "/XObject"))
+    own = _own_contents(page)
+    if _well_formed(page):
+        contents = [_stream(b"q\n"), *own, _stream(b"\nQ\n")]
+    else:
+        # Content that opens what it does not close, or breaks off, could scale, hide or swallow what follows. As a
+        # form it ends where it ends.
+        named = [(_free_name(objects, f"/PortalPage{number}"), part) for number, part in enumerate(own)]
+        for name, part in named:
+            objects[name] = writer._add_object(_as_form(part, resources))
+        contents = [_stream(b"".join(b"q " + name.encode() + b" Do Q\n" for name, _ in named))]
+    name = _free_name(objects, "/PortalStamps")
+    objects[name] = writer._add_object(stamps.flate_encode())
+    contents.append(_stream(b"q " + name.encode() + b" Do Q\n"))
     resources[NameObject("/XObject")] = objects
     page[NameObject("/Resources")] = resources
-
-    opened, closed = _unbalanced(page.get_contents())
-    before, after = StreamObject(), StreamObject()
-    before.set_data(b"q\n" * (1 + closed))
-    after.set_data(b"\n" + b"Q\n" * (1 + opened) + b"q " + name.encode() + b" Do Q\n")
     page[NameObject("/Contents")] = ArrayObject(
-        [writer._add_object(before), *_own_contents(page), writer._add_object(after)]
+        part if isinstance(part, IndirectObject) else writer._add_object(part) for part in contents
     )
+
+
+def _copied(value: PdfObject | None) -> DictionaryObject:
+    return DictionaryObject(value if isinstance(value, DictionaryObject) else {})
+
+
+def _free_name(taken: DictionaryObject, name: str) -> NameObject:
+    while name in taken:
+        name += "X"
+    return NameObject(name)
+
+
+def _stream(data: bytes) -> StreamObject:
+    stream = StreamObject()
+    stream.set_data(data)
+    return stream
+
+
+def _form(data: bytes, box: Iterable[float]) -> StreamObject:
+    form = _stream(data)
+    form[NameObject("/Type")], form[NameObject("/Subtype")] = NameObject("/XObject"), NameObject("/Form")
+    form[NameObject("/BBox")] = _numbers(box)
+    return form
+
+
+def _as_form(part: PdfObject, resources: DictionaryObject) -> StreamObject:
+    """A content stream as a form, taken over as it is: it may be one that can't be decoded."""
+    everywhere = (-32000, -32000, 32000, 32000)
+    stream = part.get_object()
+    form = _form(b"", everywhere)
+    if isinstance(stream, StreamObject):
+        form._data = stream._data
+        for name in ("/Filter", "/DecodeParms"):
+            if name in stream:
+                form[NameObject(name)] = stream[name]
+    form[NameObject("/Resources")] = resources
+    return form
 
 
 def _own_contents(page: DictionaryObject) -> list[PdfObject]:
@@ -127,13 +166,23 @@ def _own_contents(page: DictionaryObject) -> list[PdfObject]:
     return list(contents) if isinstance(contents, ArrayObject) else [page.raw_get("/Contents")]
 
 
-def _unbalanced(contents: ContentStream | None) -> tuple[int, int]:
-    """How many saved states the content leaves open, and how many it closes that it never opened."""
-    depth = lowest = 0
-    for _, operator in contents.operations if contents is not None else ():
-        if operator == b"q":
-            depth += 1
-        elif operator == b"Q":
-            depth -= 1
-            lowest = min(lowest, depth)
-    return depth - lowest, -lowest
+_OPENS: Final = {b"q": b"Q", b"BT": b"ET", b"BMC": b"EMC", b"BDC": b"EMC"}
+
+
+def _well_formed(page: PageObject) -> bool:
+    """True if the page's content can be read to its end and closes all that it opens (states, texts, marked parts)."""
+    try:
+        contents = page.get_contents()
+        operators = [operator for _, operator in contents.operations] if contents is not None else []
+    # As in `compose`: pypdf meets a damaged stream with an open list of errors. All of them mean no.
+    except Exception:  # noqa: BLE001
+        return False
+    awaited = {b"Q": 0, b"ET": 0, b"EMC": 0}
+    for operator in operators:
+        if operator in _OPENS:
+            awaited[_OPENS[operator]] += 1
+        elif operator in awaited:
+            awaited[operator] -= 1
+            if awaited[operator] < 0:
+                return False
+    return not any(awaited.values())

@@ -109,7 +109,7 @@ def inspect_pdf(data: bytes, *, most_pages: int = MOST_PAGES) -> PdfFacts:
                 "Upload the document as it was before it was signed.",
                 "signed",
             )
-        sizes = tuple(document.get_page_size(index) for index in range(pages))
+        sizes = tuple(_size_of(document, index) for index in range(pages))
         if any(not (math.isfinite(width * height) and width >= 1 and height >= 1) for width, height in sizes):
             raise BadPdf(_DAMAGED)
     _check_rewritable(data, pages)
@@ -200,6 +200,15 @@ def _open(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
             raise BadPdf(_DAMAGED) from error
         finally:
             document.close()
+
+
+def _size_of(document: pypdfium2.PdfDocument, index: int) -> tuple[float, float]:
+    """How large the page is shown; opening it, since a page that can't be opened can't be shown to a signer."""
+    sheet = document[index]
+    try:
+        return sheet.get_size()
+    finally:
+        sheet.close()
 
 
 def _why_unreadable(data: bytes) -> BadPdf:
