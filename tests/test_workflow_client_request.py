@@ -60,7 +60,7 @@ def submit(desk: Desk, item: WorkItem) -> str:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("question", "field", "sentence"),
+    "question, field, sentence",
     [
         (
             {"type": "money", "label": "x"},
@@ -95,7 +95,7 @@ def test_what_a_question_may_not_be(question: dict[str, Any], field: str, senten
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("data", "field"),
+    "data, field",
     [
         ({}, "title"),
         ({"title": ""}, "title"),
@@ -227,7 +227,7 @@ def test_from_sent_to_submitted_and_back(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "raw", "kept"),
+    "key, raw, kept",
     [
         ("name", "  Ada\u00a0Byron ", "Ada\u00a0Byron"),
         ("name", "", None),
@@ -247,7 +247,7 @@ def test_answers_that_are_kept(desk: Desk, key: str, raw: Any, kept: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("key", "raw", "sentence"),
+    "key, raw, sentence",
     [
         ("name", "x" * 501, "At most 500 characters"),
         ("name", "two\nlines", "can't be shown"),

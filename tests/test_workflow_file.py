@@ -75,7 +75,7 @@ def sees(desk: Desk, item: WorkItem, email: str = "ada@byron.example") -> bool:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    "given, kept",
     [
         ("2025 return.pdf", "2025 return.pdf"),
         ("../../etc/passwd", "passwd"),
@@ -98,7 +98,7 @@ def test_names_are_fit_to_be_shown(given: str | None, kept: str) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("head", "name", "kind"),
+    "head, name, kind",
     [
         (b"%PDF-1.7 ...", "a.pdf", "application/pdf"),
         (b"%PDF-1.7 ...", "a.html", "application/pdf"),

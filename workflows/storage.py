@@ -204,10 +204,7 @@ def _sweep_day(day: date) -> int:
     except FileNotFoundError:
         return 0
     rows = db.session.scalars(
-        sa.select(StoredFile.storage_key).where(
-            StoredFile.storage_key >= prefix,
-            StoredFile.storage_key < prefix[:-1] + "0",  # "0" follows "/"
-        )
+        sa.select(StoredFile.storage_key).where(StoredFile.storage_key.startswith(prefix, autoescape=True))
     )
     orphans = found - {key.removeprefix(prefix) for key in rows}
     for name in orphans:

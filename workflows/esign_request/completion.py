@@ -7,6 +7,7 @@ the other takes its own away. Until then the page says that the document is bein
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -30,6 +31,8 @@ from workflows.names import safe_name, stem_of
 log = structlog.get_logger(__name__)
 
 SLUG: Final = "esign-request"
+# The request of the last signer and the worker that its commit woke would both make the seal, in one process.
+_ONE_AT_A_TIME: Final = threading.Lock()
 SEALED_BY_ALL: Final = "partially_signed"  # with nothing open: all have signed, the seal is to be made
 
 
@@ -39,13 +42,15 @@ def is_being_sealed(item: WorkItem) -> bool:
 
 
 def seal_pending(item_id: str) -> bool:
-    """Seal a request if all have signed it; whether this call did. An edge: opens its own unit of work.
+    """Seal a request if all have signed it; whether it is sealed now, by whoever it was.
 
-    Call it after the commit of a signature. It may be called any number of times, by several at once. A failure is
-    logged and the sweep tries again: the signature itself is safe, so the signer is not to see an error.
+    An edge: opens its own unit of work. Call it after the commit of a signature; it may be called any number of
+    times, by several at once. A failure is logged and the sweep tries again: the signature itself is safe, so the
+    signer is not to see an error.
     """
     try:
-        return _seal(item_id)
+        with _ONE_AT_A_TIME:
+            return _seal(item_id)
     except Exception:
         log.exception("sealing failed, will be tried again", item_id=item_id)
         db.session.rollback()
@@ -73,8 +78,10 @@ def check_seal(item: WorkItem, sealed: bytes) -> SealReport:
 
 def _seal(item_id: str) -> bool:
     item = db.session.get(WorkItem, item_id, populate_existing=True)
-    if item is None or item.workflow != SLUG or not is_being_sealed(item):
+    if item is None or item.workflow != SLUG:
         return False
+    if not is_being_sealed(item):
+        return item.status == "completed"
     now = utc_now()
     document = document_of(item)
     signers = signers_of([item])[item.id]
@@ -94,7 +101,8 @@ def _seal(item_id: str) -> bool:
         raise
     if not kept:
         storage.discard(upload)
-    return kept
+    db.session.refresh(item)
+    return item.status == "completed"
 
 
 def _complete(item_id: str, client_id: str, upload: storage.Upload, sealed: SealedPdf, now: datetime) -> bool:

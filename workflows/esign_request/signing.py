@@ -16,9 +16,21 @@ from flask import request
 from marshmallow import ValidationError
 
 from invites.access import active_accesses
+from invites.lifecycle import expiry
 from invites.scope import FirmView, PortalView
 from mail import outbox
-from models import MailKind, PortalAccess, Signer, SignerState, WorkItem, db, utc_now
+from models import (
+    Invite,
+    InviteItem,
+    InviteState,
+    MailKind,
+    PortalAccess,
+    Signer,
+    SignerState,
+    WorkItem,
+    db,
+    utc_now,
+)
 from models.errors import Invalid, Missing, WrongState
 from schemas.base import Text
 from workflows.esign_request.signers import (
@@ -169,10 +181,21 @@ def void(view: FirmView, item: WorkItem, reason: str = "") -> None:
 def extend(view: FirmView, item: WorkItem, due_on: date) -> None:
     """Give the signers time until `due_on`, also when it has expired, within the open unit of work.
 
-    Raises WrongState where the request is over.
+    Invites that lead to the request live at least as long. Raises WrongState where the request is over.
     """
     _hold_open(item)
     item.due_on = due_on
+    end = expiry(utc_now(), 0, [item], view.member.firm.time_zone)
+    db.session.execute(
+        sa.update(Invite)
+        .where(
+            Invite.id.in_(sa.select(InviteItem.invite_id).where(InviteItem.item_id == item.id)),
+            Invite.state == InviteState.PENDING,
+            Invite.expires_at < end,
+        )
+        .values(expires_at=end)
+        .execution_options(synchronize_session="fetch")
+    )
     note(item, "esign_request_extended", actor=f"member:{view.member.id}", due_on=due_on.isoformat())
 
 

@@ -43,8 +43,8 @@ def make_visible(
 
     `people` None: visible to the whole client portal. A list of (name, address): to those of them who have access, and
     to those whom `order` invites, and to nobody else. Of files that are visible already only those hear whom `order`
-    names or who weren't chosen before. Raises LicenceMissing, Missing for files of another client, Invalid where nobody is
-    chosen, and what a receiver refuses.
+    names or who weren't chosen before. Raises LicenceMissing, Missing for files of another client, Invalid where
+    nobody is chosen, and what a receiver refuses.
     """
     view.need_licence(FILE_VISIBILITY.licence, FILE_VISIBILITY.plural)
     if any(item.client_id != client.id or item.workflow != SLUG for item in items):
