@@ -142,7 +142,7 @@ def test_nobody_puts_their_password_under_somebody_elses_code(world: World, byro
     [
         ("Ada Byron", "short", "at least 12 characters"),
         ("Ada Byron", "passwordpassword", "easy to guess"),
-        ("", NEW_PASSWORD, "Please fill this in"),
+        ("", NEW_PASSWORD, "Enter your full name"),
         ("A" * 201, NEW_PASSWORD, "At most 200 characters"),
     ],
 )

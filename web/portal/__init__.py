@@ -35,3 +35,4 @@ def register(app: Flask) -> None:
         find_invite,
     ):
         app.register_blueprint(module.bp)
+    app.register_blueprint(esign.fonts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fontpkg_dancing_script
 from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
@@ -13,6 +14,14 @@ from web.portal.items import Answer, back, find, page
 from workflows.esign_request import completion, documents, signing
 
 bp = Blueprint("portal_esign", __name__, url_prefix="/portal/items/<item_id>")
+
+# The hand in which a typed name stands on the document, so that the page shows what is going to be signed.
+fonts = Blueprint(
+    "portal_fonts",
+    __name__,
+    static_folder=str(fontpkg_dancing_script.ROOT / "files"),
+    static_url_path="/portal/fonts",
+)
 
 SLUG = "esign-request"
 PICTURE_WIDTH = 1240  # pixels: sharp on a phone, readable at a desk

@@ -14,6 +14,10 @@ from schemas.base import Email, Text, flatten
 ZONES = frozenset(available_timezones())
 
 
+_NAME = {"required": "Enter your full name.", "empty": "Enter your full name."}
+_CODE = {"required": "Enter the six digits from the mail.", "empty": "Enter the six digits from the mail."}
+
+
 class FormSchema(ma.Schema):
     """A browser's form: hidden fields of the page are no mistake of the person's."""
 
@@ -26,13 +30,13 @@ class FormSchema(ma.Schema):
 class NameForm(FormSchema):
     """The name of a new login. The password is checked by the rules for passwords, and never trimmed."""
 
-    name = Text(required=True, most=200)
+    name = Text(required=True, most=200, error_messages=_NAME)
 
 
 class CodeForm(FormSchema):
     """The six digits from the mail; spaces between them are fine."""
 
-    code = Text(required=True, most=40)
+    code = Text(required=True, most=40, error_messages=_CODE)
 
 
 class AddressForm(FormSchema):
@@ -44,7 +48,7 @@ class AddressForm(FormSchema):
 class ProfileForm(FormSchema):
     """Name and time zone of a login."""
 
-    name = Text(required=True, most=200)
+    name = Text(required=True, most=200, error_messages=_NAME)
     time_zone = fields.String(
         load_default="",
         validate=validate.OneOf(["", *sorted(ZONES)], error="Choose one of the time zones from the list."),

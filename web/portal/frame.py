@@ -47,12 +47,12 @@ class Frame:
         """The accesses through which this person sees what is shown."""
         return [place.access_id for place in ([self.chosen] if self.chosen else self.places)]
 
-    def items(self) -> sa.Select[tuple[WorkItem]]:
+    def items(self) -> sa.Select[WorkItem]:
         """The visible items of what is chosen."""
         statement = self.person.items()
         return statement.where(WorkItem.client_id == self.chosen.client.id) if self.chosen else statement
 
-    def to_do(self) -> sa.Select[tuple[WorkItem]]:
+    def to_do(self) -> sa.Select[WorkItem]:
         """Items that wait for this very person: who has signed already has nothing left to do."""
         return to_do(self.items(), self.login, {place.firm.id: place.firm for place in self.places}.values())
 

@@ -42,13 +42,13 @@ class Line:
         return " · ".join(part for part in (self.kind, self.client, self.progress, self.due) if part)
 
 
-def load(statement: sa.Select[tuple[WorkItem]], most: int) -> list[WorkItem]:
+def load(statement: sa.Select[WorkItem], most: int) -> list[WorkItem]:
     """The items of a list with what their lines show of client and sender."""
     options = (joinedload(WorkItem.client), joinedload(WorkItem.created_by))
     return list(db.session.scalars(statement.options(*options).limit(most)).unique())
 
 
-def soonest_first(statement: sa.Select[tuple[WorkItem]]) -> sa.Select[tuple[WorkItem]]:
+def soonest_first(statement: sa.Select[WorkItem]) -> sa.Select[WorkItem]:
     """What is due first comes first; what has no due date comes last, the oldest first."""
     return statement.order_by(WorkItem.due_on.asc().nulls_last(), WorkItem.created_at, WorkItem.id)
 
@@ -92,13 +92,13 @@ def due_words(due: date | None, today: date) -> str:
     return f"due {due:%A}" if due <= today + timedelta(days=6) else f"due {day}"
 
 
-def unopened(items: sa.Select[tuple[WorkItem]], access_ids: Iterable[str]) -> sa.Select[tuple[WorkItem]]:
+def unopened(items: sa.Select[WorkItem], access_ids: Iterable[str]) -> sa.Select[WorkItem]:
     """Narrow `items` to what the firm sent and this person has not looked at yet."""
     looked = sa.exists().where(ItemView.item_id == WorkItem.id, ItemView.access_id.in_(list(access_ids)))
     return items.where(WorkItem.created_by_id.is_not(None), ~looked)
 
 
-def before(statement: sa.Select[tuple[WorkItem]], cursor: str | None) -> sa.Select[tuple[WorkItem]]:
+def before(statement: sa.Select[WorkItem], cursor: str | None) -> sa.Select[WorkItem]:
     """The next page of a list that shows the newest first: what comes after the item `cursor`."""
     newest_first = statement.order_by(WorkItem.created_at.desc(), WorkItem.id.desc())
     last: tuple[datetime, str] | None = None

@@ -18,9 +18,7 @@ from models import Firm, Login, Signer, SignerState, WorkItem, utc_now
 _UNSIGNED = (SignerState.WAITING, SignerState.VIEWED)
 
 
-def to_do(
-    items: sa.Select[tuple[WorkItem]], login: Login, firms: Iterable[Firm]
-) -> sa.Select[tuple[WorkItem]]:
+def to_do(items: sa.Select[WorkItem], login: Login, firms: Iterable[Firm]) -> sa.Select[WorkItem]:
     """Narrow `items` (of these firms) to those that wait for `login`."""
     mine, earlier = aliased(Signer), aliased(Signer)
     someone_first = sa.and_(
