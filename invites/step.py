@@ -115,6 +115,8 @@ def build_step(
         for name, address in strangers
     ]
     chosen = tuple(parse_address(typed).key for _, typed in must_see)
+    if chosen:  # others on the record are there to be ticked, but nobody gets a document by not looking
+        people = [replace(person, ticked=person.ticked and _is_among(person, chosen)) for person in people]
     opens = _opens(workflow, pairs, people, chosen)
     shown = tuple(as_seen(person, workflow, chosen) for person in people)
     return InviteStep(client, workflow, title, shown, opens, chosen)
@@ -173,6 +175,10 @@ def add_people(step_client: Client, member: TeamMember, typed: Sequence[tuple[st
     return people
 
 
+def _is_among(person: Person, chosen: Sequence[str]) -> bool:
+    return bool(person.email) and parse_address(person.email).key in chosen
+
+
 def _row(contact: Contact, standing: Standing) -> Person:
     return Person(contact.id, contact.name, contact.email_display or "", standing, ticked=standing.ticked)
 
@@ -200,11 +206,7 @@ def _opens(
     if workflow == RECORD:
         return True
     if chosen:
-        return any(
-            not person.has_access
-            for person in people
-            if person.email and parse_address(person.email).key in chosen
-        )
+        return any(not person.has_access for person in people if _is_among(person, chosen))
     primary = next((standing for contact, standing in pairs if contact.is_primary), None)
     if primary is None:
         return True

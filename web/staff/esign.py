@@ -40,7 +40,9 @@ def send(client_id: str) -> Answer:
         return draw(view, client, ESIGN_REQUEST, typed, **_choices(view, client, typed))
     form = request.form.copy()
     file_errors: dict[str, list[str]] = {}
-    part = request.files.get("file")
+    # The second field has a name of its own: a script carries chosen files over to the field of the same name, and the
+    # PDF that is uploaded already would be uploaded once more.
+    part = request.files.get("another") or request.files.get("file")
     if part is not None and part.filename and not from_window(form):
         try:
             with storage.received((part.stream, part.filename)) as received:

@@ -99,7 +99,8 @@ def handle(place: Place) -> Answer:
             state.errors = field_errors(error.fields)
             return _drawn(place, state, error.status)
         return _finish(place, state, order)
-    return _drawn(place, state, 422 if state.errors else 200)
+    # A script that adds a person or asks for the preview shows the sentences itself; nothing failed for it.
+    return _drawn(place, state, 422 if state.errors and not wants_fragment() else 200)
 
 
 def send_at_once(place: Place) -> AnyResponse:
