@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from models import AccessState, Answer, Event, ItemView, PortalAccess, WorkItem, db, unit_of_work
+from models import AccessState, Answer, Event, ItemView, PortalAccess, WorkItem, db, unit_of_work, utc_now
 from models.database import statements
 from tests.portal import (
     ADA,
