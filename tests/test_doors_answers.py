@@ -237,6 +237,13 @@ def test_tokens_are_redacted(text: str, clean: str) -> None:
     assert redact_event(None, "info", {"event": text, "count": 1}) == {"event": clean, "count": 1}
 
 
+def test_structlogs_events_are_redacted_too(caplog: pytest.LogCaptureFixture) -> None:
+    install()
+    logging.getLogger("ours").warning({"event": "looked at", "path": "/portal/invite/SECRET", "count": 2})
+    assert "SECRET" not in caplog.text
+    assert "'count': 2" in caplog.text
+
+
 def test_no_log_line_holds_a_token_whoever_writes_it(caplog: pytest.LogCaptureFixture) -> None:
     install()
     install()

@@ -50,7 +50,8 @@ def ask_for_reset(app: Flask, email: str) -> tuple[str, float]:
     began = time.monotonic()
     answer = client.post("/reset", data={"email": email, "csrf_token": token})
     assert answer.status_code == 200
-    return answer.text.replace(email, "ADDRESS").replace(token, "TOKEN"), time.monotonic() - began
+    took = time.monotonic() - began
+    return answer.text.replace(email, "ADDRESS").replace(token_in(answer), "TOKEN"), took
 
 
 @pytest.mark.parametrize("typed", [DANA, "Dana@Northwind.Example", "  DANA@NORTHWIND.EXAMPLE "])

@@ -45,6 +45,9 @@ def install() -> None:
 def _redacting(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
+        if isinstance(record.msg, dict):  # structlog hands its event over like this
+            redact_event(None, record.levelname, record.msg)
+            return record
         try:
             text = record.getMessage()
         except (TypeError, ValueError, KeyError):
@@ -54,10 +57,9 @@ def _redacting(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.
             record.msg, record.args = clean, ()
         if record.exc_info and record.exc_info[0] is not None:
             trace = logging.Formatter().formatException(record.exc_info)
-            clean = redact(trace)
-            if clean != trace:
-                # Formatters take `exc_text` as it is; without exc_info nobody formats the exception anew.
-                record.exc_text, record.exc_info = clean, None
+            if redact(trace) != trace:
+                # Formatters write the traceback anew from exc_info; as a part of the message it stays clean.
+                record.msg, record.args, record.exc_info = f"{clean}\n{redact(trace)}", (), None
         return record
 
     factory.redacts = True  # type: ignore[attr-defined]
