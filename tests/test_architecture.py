@@ -71,7 +71,7 @@ def normal(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "folders, files",
+    ("folders", "files"),
     [
         ([".", *ROOMS, "migrations"], ["requirements.in"]),
         (["tests"], ["requirements.in", "requirements-test.in"]),
@@ -81,7 +81,7 @@ def normal(name: str) -> str:
 def test_what_is_imported_is_declared(folders: list[str], files: list[str]) -> None:
     """An import that only another library's needs bring along breaks on the day that library no longer does."""
     homes, known = packages_distributions(), declared(*files)
-    missing = {}
+    missing: dict[str, str] = {}
     for folder in folders:
         for path in (PROJECT / folder).glob("*.py" if folder == "." else "**/*.py"):
             for name in imported(path) - OURS - sys.stdlib_module_names - {"tests", "_typeshed"}:

@@ -65,7 +65,7 @@ class Screens:
         """A new person's empty page; `options` go to Playwright's new_context (java_script_enabled, locale, ...)."""
         size = viewport or DESKTOP
         context = self.browser.new_context(
-            viewport=size,  # type: ignore[arg-type]
+            viewport=size,
             base_url=base_url,
             has_touch=size == PHONE,
             locale="en-GB",
