@@ -188,7 +188,8 @@ def test_many_accepts_of_one_link_are_one_access(world: World, byron: str) -> No
         address = f"person{turn}@ledger.example"
         survey(world, byron, address)
         path = link(world.app, address)
-        start, answers = threading.Barrier(8), []
+        start = threading.Barrier(8)
+        answers: list[int] = []
 
         def press(path: str = path, start: threading.Barrier = start, answers: list[int] = answers) -> None:
             person = world.app.test_client()
