@@ -92,21 +92,19 @@ class Relay:
         done: queue.SimpleQueue[Result],
         begin_until: float,
     ) -> None:
-        while True:
-            try:
-                ready = waiting.get_nowait()
-            except queue.Empty:
-                return
-            done.put(Result(ready.mail, self._send(line, ready, begin_until)))
+        with self._app.app_context():  # a thread has none of its own
+            while True:
+                try:
+                    ready = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                done.put(Result(ready.mail, self._send(line, ready, begin_until)))
 
     def _send(self, line: HardenedConnection, ready: Ready, begin_until: float) -> Outcome:
-        with self._app.app_context():  # a line's thread has none of its own
-            stopping = self._stopping()
-        if self.broken is not None or stopping or time.monotonic() >= begin_until:
-            return Untouched()
         try:
-            with self._app.app_context():
-                outcome = line.send(ready.letter)
+            if self.broken is not None or self._stopping() or time.monotonic() >= begin_until:
+                return Untouched()
+            outcome = line.send(ready.letter)
         except Exception as error:  # a bug of ours must not take the other mails' line with it
             log.exception("sending a mail raised", mail_id=ready.mail.id)
             line.drop()
