@@ -180,6 +180,18 @@ def test_a_refusing_receiver_keeps_neither_row_nor_bytes(desk: Desk) -> None:
     assert desk.events() == []
 
 
+def test_bytes_of_which_no_row_was_kept_go_at_once(desk: Desk) -> None:
+    class Rehearsal(Exception):
+        pass
+
+    with storage.received(upload_of(b"x", "a.txt")) as received:
+        with pytest.raises(Rehearsal), unit_of_work():
+            uploads.upload(desk.view, desk.client, received)
+            raise Rehearsal
+        assert len(stored_bytes(desk.app)) == 1
+    assert stored_bytes(desk.app) == []
+
+
 def test_without_a_licence_neither_staff_nor_client_can_upload(desk: Desk) -> None:
     with unit_of_work():
         db.session.execute(sa.delete(FirmLicence).where(FirmLicence.key == "files"))

@@ -99,33 +99,42 @@ def receive_bytes(data: bytes, name: str) -> Upload:
 
 @contextlib.contextmanager
 def received(*parts: tuple[IO[bytes], str | None], field: str = "file") -> Iterator[list[Upload]]:
-    """Receive uploads (stream, name) for the block; their bytes are taken away again when the block raises.
+    """Receive uploads (stream, name) for the block, which keeps them; what it keeps no row of is taken away again.
 
     Raises Invalid where nothing was chosen or one is empty, TooLarge.
     """
     if not parts:
         raise Invalid({field: ["Choose a file."]})
-    uploads: list[Upload] = []
-    try:
+    with _taken_away_unless_kept() as uploads:
         for stream, name in parts:
             uploads.append(receive(stream, name, field=field))
+        yield uploads
+
+
+@contextlib.contextmanager
+def copied(stored: Kept) -> Iterator[Upload]:
+    """A copy of stored bytes for the block, taken away again unless it keeps a row of them. Raises Missing."""
+    with _taken_away_unless_kept() as uploads:
+        with open_file(stored) as source:
+            uploads.append(receive(source, stored.name, most=max(stored.size, 1)))
+        yield uploads[0]
+
+
+@contextlib.contextmanager
+def _taken_away_unless_kept() -> Iterator[list[Upload]]:
+    """Where the block raises, or ends without committed rows (a rehearsal), the bytes go at once."""
+    uploads: list[Upload] = []
+    try:
         yield uploads
     except BaseException:
         for upload in uploads:
             discard(upload)
         raise
-
-
-@contextlib.contextmanager
-def copied(stored: Kept) -> Iterator[Upload]:
-    """A copy of stored bytes for the block, taken away again when the block raises. Raises Missing."""
-    with open_file(stored) as source:
-        upload = receive(source, stored.name, most=max(stored.size, 1))
-    try:
-        yield upload
-    except BaseException:
-        discard(upload)
-        raise
+    keys = [upload.storage_key for upload in uploads]
+    kept = set(db.session.scalars(sa.select(StoredFile.storage_key).where(StoredFile.storage_key.in_(keys))))
+    for upload in uploads:
+        if upload.storage_key not in kept:
+            discard(upload)
 
 
 def discard(upload: Upload) -> None:
