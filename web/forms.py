@@ -93,7 +93,7 @@ def _list(one: fields.List, name: str, form: Form, files: Form) -> list[Any] | N
         return [upload for upload in files.getlist(name) if upload.filename]
     given = form.getlist(name)
     if one.metadata.get("widget") != "checks" and len(given) == 1 and not _choices(one):
-        given = given[0].splitlines()
+        given = given[0].replace("\r\n", "\n").split("\n")
     kept = [text.strip() for text in given if text.strip()]
     if not kept and name not in form:
         return None if one.required or not _choices(one) else []
@@ -154,7 +154,7 @@ def _pairs(
             lines = [str(part) for part in value if not _is_upload(part)]
             if _choices(one):
                 yield from ((name, line) for line in lines)
-            elif lines:
+            elif lines or not value:
                 yield name, "\n".join(lines)
         else:
             yield name, str(value)
