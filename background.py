@@ -188,8 +188,7 @@ def start(app: Flask, threads: int = THREADS) -> None:
     background.consumer = consumer
     background.thread = threading.Thread(target=consumer.run, name="worker", daemon=True)
     background.thread.start()
-    _RUNNING.append(background)
-    _wake_safely(background, sweep=True)
+    _RUNNING.append(background)  # the scheduler's first look, at once, is the sweep at the start
 
 
 def wait() -> None:

@@ -112,7 +112,14 @@ def test_any_text_arrives_identical(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a\n.\n..\n.b\n", "x" * 5000 + "\n", "From here\nFrom there\n", "🎉 ok\n" * 3, "tail blanks  \n\t\n", "ä" * 500_000],
+    [
+        "a\n.\n..\n.b\n",
+        "x" * 5000 + "\n",
+        "From here\nFrom there\n",
+        "🎉 ok\n" * 3,
+        "tail blanks  \n\t\n",
+        "ä" * 500_000,
+    ],
     ids=["dots", "long-line", "from", "emoji", "blanks", "megabyte"],
 )
 def test_awkward_bodies_arrive_identical(text: str) -> None:
@@ -129,7 +136,15 @@ def test_the_same_facts_make_the_same_bytes() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["a@b.example\r\nBcc: x@y.example", "a b@c.example", "<a@b.example>", "a@b.example, c@d.example", "a@ü.example", "", "a"],
+    [
+        "a@b.example\r\nBcc: x@y.example",
+        "a b@c.example",
+        "<a@b.example>",
+        "a@b.example, c@d.example",
+        "a@ü.example",
+        "",
+        "a",
+    ],
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(BadHeader):

@@ -103,10 +103,20 @@ def test_the_message_id_is_made_with_the_row(world: World) -> None:
 @pytest.mark.usefixtures("context")
 def test_items_within_ten_minutes_are_one_mail(world: World) -> None:
     client_id = make_client(world, "Byron Family")
-    ada, bob = give_access(world, client_id, "ada@x.example"), give_access(world, client_id, "bob@x.example", "Bob")
+    ada, bob = (
+        give_access(world, client_id, "ada@x.example"),
+        give_access(world, client_id, "bob@x.example", "Bob"),
+    )
     with unit_of_work() as session:
         items = [
-            WorkItem(firm_id=world.firm_id, client_id=client_id, workflow="file", title=f"{n}.pdf", status="visible", visible=True)
+            WorkItem(
+                firm_id=world.firm_id,
+                client_id=client_id,
+                workflow="file",
+                title=f"{n}.pdf",
+                status="visible",
+                visible=True,
+            )
             for n in range(3)
         ]
         session.add_all(items)
@@ -152,7 +162,9 @@ def test_a_claim_takes_what_is_due_once(world: World) -> None:
     ],
 )
 @pytest.mark.usefixtures("context")
-def test_nothing_goes_out_for_an_invite_that_ended(world: World, columns: dict[str, Any], reason: str) -> None:
+def test_nothing_goes_out_for_an_invite_that_ended(
+    world: World, columns: dict[str, Any], reason: str
+) -> None:
     ended, lives = make_invite(world), make_invite(world, "ada@x.example")
     dead, alive = put(ended), put(lives)
     change(ended, **columns)
@@ -313,7 +325,9 @@ def test_a_full_mailbox_gets_a_day(world: World) -> None:
     ],
 )
 @pytest.mark.usefixtures("context")
-def test_what_the_other_outcomes_leave(world: World, outcome: Outcome, state: MailState, attempts: int) -> None:
+def test_what_the_other_outcomes_leave(
+    world: World, outcome: Outcome, state: MailState, attempts: int
+) -> None:
     mail_id = put(make_invite(world))
     (mail,) = take()
     assert end(mail, outcome) == 0
@@ -382,7 +396,10 @@ def test_nothing_leaves_while_mail_is_held(world: World) -> None:
 def test_a_sealed_text_can_t_be_read_in_the_table_and_goes_when_it_is_sent(world: World) -> None:
     with unit_of_work():
         mail_id = outbox.enqueue_security(
-            to_email="ada@x.example", subject="Choose", paragraphs=["One."], button=("Go", "https://x/reset/SECRET")
+            to_email="ada@x.example",
+            subject="Choose",
+            paragraphs=["One."],
+            button=("Go", "https://x/reset/SECRET"),
         ).id
     raw = db.session.execute(sa.text("SELECT params FROM outbox")).scalar_one()
     assert "SECRET" not in str(raw)

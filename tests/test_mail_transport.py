@@ -282,7 +282,9 @@ def test_a_mute_or_dripping_server_ends_at_the_deadline(tmp_path: Path, talk: An
         assert outcome.reason in {"it took longer than 1 seconds", "no answer in time"}
 
 
-def test_a_server_that_falls_mute_after_the_dot_leaves_the_mail_in_doubt(tmp_path: Path, smtp: MailServer) -> None:
+def test_a_server_that_falls_mute_after_the_dot_leaves_the_mail_in_doubt(
+    tmp_path: Path, smtp: MailServer
+) -> None:
     smtp.at_data = lambda mail: time.sleep(3)
     outcome = send_once(tmp_path, MAIL_DEADLINE_SECONDS=1, **smtp.settings)
     assert isinstance(outcome, Temporary)
@@ -297,7 +299,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tupl
     """`certificates(name, ends)`: a server's context with a certificate of its own, and the file to trust it by."""
     folder = tmp_path_factory.mktemp("certificates")
 
-    def make(name: str = "localhost", ends: dt.timedelta = dt.timedelta(days=1)) -> tuple[ssl.SSLContext, Path]:
+    def make(
+        name: str = "localhost", ends: dt.timedelta = dt.timedelta(days=1)
+    ) -> tuple[ssl.SSLContext, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         now = dt.datetime.now(dt.UTC)
@@ -396,9 +400,11 @@ def test_a_refused_sign_in_is_the_relay_s_fault(tmp_path: Path, password: str, w
 
     options = {"authenticator": authenticator, "auth_require_tls": False, "auth_required": True}
     with running_mail_server(**options) as server:
-        settings = server.settings | {"MAIL_USERNAME": "portal", "MAIL_PASSWORD": password, "MAIL_DEADLINE_SECONDS": "5"}
+        settings = server.settings | {
+            "MAIL_USERNAME": "portal",
+            "MAIL_PASSWORD": password,
+            "MAIL_DEADLINE_SECONDS": "5",
+        }
         outcome = send_once(tmp_path, **settings)
     assert type(outcome) is wanted
     assert password not in str(outcome) or password == "right"
-
-

@@ -42,7 +42,9 @@ def invite(firm: FirmFacts = FIRM, **more: Any) -> render.Rendered:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> config.Settings:
-    found: config.Settings = plain_app(tmp_path, PORTAL_BASE_URL="https://portal.example.com").config["PORTAL"]
+    found: config.Settings = plain_app(tmp_path, PORTAL_BASE_URL="https://portal.example.com").config[
+        "PORTAL"
+    ]
     return found
 
 
@@ -53,11 +55,16 @@ def test_a_link_is_derived_and_only_its_hash_is_for_keeping(settings: config.Set
     token = links.invite_token(settings, "01INVITE", 1)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token)
     assert token == links.invite_token(settings, "01INVITE", 1)
-    assert len({token, links.invite_token(settings, "01INVITE", 2), links.invite_token(settings, "01OTHER", 1)}) == 3
+    assert (
+        len({token, links.invite_token(settings, "01INVITE", 2), links.invite_token(settings, "01OTHER", 1)})
+        == 3
+    )
     assert re.fullmatch(r"[0-9a-f]{64}", links.token_hash(token))
     assert links.token_hash("\ud800ü") != links.token_hash(token)
     assert links.invite_link(settings, "01INVITE", 1) == f"https://portal.example.com/portal/invite/{token}"
-    assert links.invite_link(settings, "01INVITE", 1, "01ITEM").endswith(f"/portal/invite/{token}?item=01ITEM")
+    assert links.invite_link(settings, "01INVITE", 1, "01ITEM").endswith(
+        f"/portal/invite/{token}?item=01ITEM"
+    )
 
 
 def test_codes_and_portal_links(settings: config.Settings) -> None:
@@ -99,7 +106,9 @@ def test_until_acceptance_neither_client_nor_title_is_told() -> None:
 
 
 def test_a_firm_may_show_titles() -> None:
-    mail = invite(FirmFacts("Northwind Tax", shows_titles=True), message="For {{ client.name }}: {{ item.title }}")
+    mail = invite(
+        FirmFacts("Northwind Tax", shows_titles=True), message="For {{ client.name }}: {{ item.title }}"
+    )
     assert "sent you a survey: Individual tax organizer 2026, for Byron Family." in mail.text
     assert "For Byron Family: Individual tax organizer 2026" in mail.text
     assert "Questions" not in mail.text  # a firm without a telephone
@@ -112,7 +121,15 @@ def test_the_greeting_falls_back_and_gives_way_to_the_message_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["https://evil.example/x", "www.evil.example", "evil.example", "mailto:a@evil.example", "a@evil.example", "//evil.example"]
+    "typed",
+    [
+        "https://evil.example/x",
+        "www.evil.example",
+        "evil.example",
+        "mailto:a@evil.example",
+        "a@evil.example",
+        "//evil.example",
+    ],
 )
 def test_an_address_in_the_message_is_no_link_and_none_is_made_of_it(typed: str) -> None:
     mail = invite(message=f"Look at {typed} please.")
@@ -123,7 +140,9 @@ def test_an_address_in_the_message_is_no_link_and_none_is_made_of_it(typed: str)
 
 
 def test_what_people_type_is_text_in_html() -> None:
-    mail = invite(FirmFacts("<b>Firm</b>"), message='<script>alert("x")</script>\n{{ person.name }}', name="<i>Al</i>")
+    mail = invite(
+        FirmFacts("<b>Firm</b>"), message='<script>alert("x")</script>\n{{ person.name }}', name="<i>Al</i>"
+    )
     assert "<script" not in mail.html
     assert "<b>Firm" not in mail.html
     assert "<i>" not in mail.html
@@ -193,13 +212,27 @@ def test_text_and_html_say_the_same(kind: str) -> None:
 
 
 def test_each_placeholder_is_filled() -> None:
-    values = Values("Ada Byron", "Byron Family", "Dana Reyes", "Northwind", "Organizer", "15 Dec 2026", "23 Dec 2026")
+    values = Values(
+        "Ada Byron", "Byron Family", "Dana Reyes", "Northwind", "Organizer", "15 Dec 2026", "23 Dec 2026"
+    )
     filled = [fill("{{ " + name + " }}", values.by_name(hides_names=False)) for name in PLACEHOLDERS]
-    assert filled == ["Ada", "Ada Byron", "Byron Family", "Dana Reyes", "Northwind", "Organizer", "15 Dec 2026", "23 Dec 2026"]
+    assert filled == [
+        "Ada",
+        "Ada Byron",
+        "Byron Family",
+        "Dana Reyes",
+        "Northwind",
+        "Organizer",
+        "15 Dec 2026",
+        "23 Dec 2026",
+    ]
 
 
 def test_an_empty_one_takes_its_blank_along() -> None:
-    assert fill("Hello {{ person.first_name }}, welcome", Values().by_name(hides_names=False)) == "Hello, welcome"
+    assert (
+        fill("Hello {{ person.first_name }}, welcome", Values().by_name(hides_names=False))
+        == "Hello, welcome"
+    )
 
 
 @pytest.mark.parametrize(

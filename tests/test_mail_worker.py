@@ -15,12 +15,26 @@ from flask import Flask
 
 import background
 from mail import claim, links, mailbox, outbox
+from mail.check import send_test
+from mail.outcomes import Permanent, Sent
 from mail.worker import send_due
-from models import Event, Firm, Invite, InviteState, MailKind, MailState, Outbox, WorkItem, db, unit_of_work, utc_now
+from models import (
+    Event,
+    Firm,
+    Invite,
+    InviteState,
+    MailKind,
+    MailState,
+    Outbox,
+    WorkItem,
+    db,
+    unit_of_work,
+    utc_now,
+)
 from models.errors import Missing
 from tests.support.post import both_kinds, invite_mail, make_invite, post_office
 from tests.support.smtp import HANG_UP, MailServer
-from tests.support.world import World, give_access, make_client, make_world, mails
+from tests.support.world import World, give_access, mails, make_client, make_world
 
 CHARLES = "charles@engine-works.example"
 
@@ -52,7 +66,11 @@ def states(app: Flask) -> list[str]:
 
 def test_an_invite_arrives_with_its_link(post: Flask, world: World, smtp: MailServer) -> None:
     invite_id = make_invite(world)
-    put(world, invite_id, params={"what": "sent you a survey", "message": "Hello {{ person.first_name }}, ten minutes."})
+    put(
+        world,
+        invite_id,
+        params={"what": "sent you a survey", "message": "Hello {{ person.first_name }}, ten minutes."},
+    )
     assert send(post) == 1
     (mail,) = smtp.mails
     assert (mail.sender, mail.recipients) == ("portal@example.com", (CHARLES,))
@@ -73,7 +91,14 @@ def test_an_item_s_mail_lands_on_its_item(post: Flask, world: World, smtp: MailS
     invite_id = make_invite(world)
     with post.app_context(), unit_of_work() as session:
         client_id = session.get_one(Invite, invite_id).client_id
-        item = WorkItem(firm_id=world.firm_id, client_id=client_id, workflow="file", title="Secret.pdf", status="visible", visible=True)
+        item = WorkItem(
+            firm_id=world.firm_id,
+            client_id=client_id,
+            workflow="file",
+            title="Secret.pdf",
+            status="visible",
+            visible=True,
+        )
         session.add(item)
         session.flush()
         item_id = item.id
@@ -84,12 +109,21 @@ def test_an_item_s_mail_lands_on_its_item(post: Flask, world: World, smtp: MailS
 
 
 @pytest.mark.settings(ITEM_MAIL_SECONDS=60)
-def test_a_person_with_access_gets_the_items_and_the_way_in(post: Flask, world: World, smtp: MailServer) -> None:
+def test_a_person_with_access_gets_the_items_and_the_way_in(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
     client_id = make_client(world, "Byron Family")
     access_id = give_access(world, client_id, "ada@x.example")
     with post.app_context(), unit_of_work() as session:
         items = [
-            WorkItem(firm_id=world.firm_id, client_id=client_id, workflow="file", title=f"{n}.pdf", status="visible", visible=n != 2)
+            WorkItem(
+                firm_id=world.firm_id,
+                client_id=client_id,
+                workflow="file",
+                title=f"{n}.pdf",
+                status="visible",
+                visible=n != 2,
+            )
             for n in range(3)
         ]
         session.add_all(items)
@@ -115,14 +149,29 @@ def test_a_person_with_access_gets_the_items_and_the_way_in(post: Flask, world: 
     assert smtp.everyone() == ["ada@x.example", "ada@x.example"]
 
 
-def test_a_mail_whose_items_are_all_hidden_again_is_cancelled(post: Flask, world: World, smtp: MailServer) -> None:
+def test_a_mail_whose_items_are_all_hidden_again_is_cancelled(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
     client_id = make_client(world, "Byron Family")
     access_id = give_access(world, client_id, "ada@x.example")
     with post.app_context(), unit_of_work() as session:
-        item = WorkItem(firm_id=world.firm_id, client_id=client_id, workflow="file", title="x", status="hidden", visible=False)
+        item = WorkItem(
+            firm_id=world.firm_id,
+            client_id=client_id,
+            workflow="file",
+            title="x",
+            status="hidden",
+            visible=False,
+        )
         session.add(item)
         session.flush()
-        outbox.enqueue(MailKind.ITEM, to_email="ada@x.example", firm_id=world.firm_id, access_id=access_id, item_id=item.id)
+        outbox.enqueue(
+            MailKind.ITEM,
+            to_email="ada@x.example",
+            firm_id=world.firm_id,
+            access_id=access_id,
+            item_id=item.id,
+        )
     assert send(post, timedelta(hours=1)) == 0
     assert states(post) == ["cancelled"]
     assert smtp.mails == []
@@ -163,8 +212,14 @@ def test_a_line_that_breaks_after_the_dot_is_retried_with_the_same_message_id(
     assert len({mail.message["Message-ID"] for mail in smtp.mails}) == 1
 
 
-def test_a_mail_that_can_t_be_written_fails_at_once_and_alone(post: Flask, world: World, smtp: MailServer) -> None:
-    put(world, make_invite(world, "ada@x.example"), params={"what": "sent you a survey", "message": "{{ person.age }}"})
+def test_a_mail_that_can_t_be_written_fails_at_once_and_alone(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
+    put(
+        world,
+        make_invite(world, "ada@x.example"),
+        params={"what": "sent you a survey", "message": "{{ person.age }}"},
+    )
     put(world, make_invite(world, "bob@x.example"))
     assert send(post) == 1
     assert smtp.everyone() == ["bob@x.example"]
@@ -225,7 +280,9 @@ def test_many_mails_over_several_kept_lines(post: Flask, world: World, smtp: Mai
     invite_id = make_invite(world)
     with post.app_context(), unit_of_work():
         invite = db.session.get_one(Invite, invite_id)
-        outbox.enqueue_many([outbox.NewMail(**invite_mail(invite, to_email=f"{n}@x.example")) for n in range(300)])
+        outbox.enqueue_many(
+            [outbox.NewMail(**invite_mail(invite, to_email=f"{n}@x.example")) for n in range(300)]
+        )
     assert send(post) == 300
     assert len(set(smtp.everyone())) == len(smtp.mails) == 300
     assert smtp.connections <= 4
@@ -339,7 +396,9 @@ def test_a_queue_that_is_down_fails_no_request(tmp_path: Path) -> None:
             background.check(app)
 
 
-def test_a_claimed_mail_of_a_dead_worker_is_sent_by_the_next(post: Flask, world: World, smtp: MailServer) -> None:
+def test_a_claimed_mail_of_a_dead_worker_is_sent_by_the_next(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
     put(world, make_invite(world))
     with post.app_context(), unit_of_work():
         assert len(claim.claim(10, utc_now(), 60)) == 1
@@ -348,7 +407,9 @@ def test_a_claimed_mail_of_a_dead_worker_is_sent_by_the_next(post: Flask, world:
     assert len(smtp.mails) == 1
 
 
-def test_firm_names_of_all_kinds_keep_the_configured_address(post: Flask, world: World, smtp: MailServer) -> None:
+def test_firm_names_of_all_kinds_keep_the_configured_address(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
     names = ["Smith, Jones & Co", "Acme <ceo@bank.example>", '"Q" \\ O\'Neil', "日本税理士法人", "x" * 200]
     for name in names:
         with post.app_context(), unit_of_work() as session:
@@ -358,3 +419,24 @@ def test_firm_names_of_all_kinds_keep_the_configured_address(post: Flask, world:
     assert {mail.sender for mail in smtp.mails} == {"portal@example.com"}
     assert [mail.message["From"].addresses[0].addr_spec for mail in smtp.mails] == ["portal@example.com"] * 5
     assert [mail.message["From"].addresses[0].display_name for mail in smtp.mails] == names
+
+
+def test_mail_test_tells_each_step(post: Flask, smtp: MailServer) -> None:
+    steps: list[str] = []
+    assert send_test(post, post.config["PORTAL"], "ada@x.example", steps.append) == Sent()
+    assert smtp.everyone() == ["ada@x.example"]
+    told = "\n".join(steps)
+    for part in (
+        "connecting to 127.0.0.1",
+        "EHLO",
+        "MAIL FROM:<portal@example.com>",
+        "RCPT TO:<ada@x.example>",
+        "DATA",
+        "250",
+    ):
+        assert part in told
+    smtp.at_rcpt = lambda address: "550 5.1.1 no such person"
+    assert send_test(post, post.config["PORTAL"], "gone@x.example", steps.append) == Permanent(
+        "The mail server refused the recipient: 550 5.1.1 no such person"
+    )
+    assert steps[-1] == "550 5.1.1 no such person"

@@ -44,7 +44,9 @@ def plain_app(folder: Path, **settings: Any) -> Flask:
 
 
 @contextlib.contextmanager
-def both_kinds(backend: str, folder: Path, request: pytest.FixtureRequest, **settings: Any) -> Iterator[Flask]:
+def both_kinds(
+    backend: str, folder: Path, request: pytest.FixtureRequest, **settings: Any
+) -> Iterator[Flask]:
     """The application on the database the test runs on; sends through the fixture `smtp` where it is asked for."""
     if "smtp" in request.fixturenames:
         settings = request.getfixturevalue("smtp").settings | settings
@@ -61,7 +63,9 @@ def both_kinds(backend: str, folder: Path, request: pytest.FixtureRequest, **set
     cluster.drop(name)
 
 
-def make_invite(world: World, email: str = "charles@engine-works.example", name: str = "Charles Babbage") -> str:
+def make_invite(
+    world: World, email: str = "charles@engine-works.example", name: str = "Charles Babbage"
+) -> str:
     """A pending invite at a client of its own. Returns its id."""
     client_id = make_client(world, "Byron Family", (name, email))
     with world.app.app_context():

@@ -1,0 +1,171 @@
+"""The queue: tasks in their context, wake-ups folded, periodic work once, and a process's signals left alone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask, current_app
+
+import background
+from config import WrongSetting
+from models import after_commit, unit_of_work, utc_now
+from tests.support.post import both_kinds, plain_app
+
+
+@pytest.fixture
+def post(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Flask]:
+    with both_kinds(backend, tmp_path, request) as app:
+        yield app
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until `true()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_a_commit_wakes_each_task_and_a_rollback_none(post: Flask) -> None:
+    ran: list[str] = []
+    background.on_wake(post, "mail", lambda: ran.append(f"mail of {current_app.name}"))
+    background.on_wake(post, "facts", lambda: ran.append("facts"))
+    background.start(post)
+    until(lambda: sorted(ran) == ["facts", "mail of post"])  # the sweep at start
+    ran.clear()
+    with post.app_context():
+        with pytest.raises(ZeroDivisionError), unit_of_work():
+            after_commit(background.wake)
+            raise ZeroDivisionError
+        time.sleep(0.5)
+        assert ran == []
+        with unit_of_work():
+            after_commit(background.wake)
+    until(lambda: sorted(ran) == ["facts", "mail of post"])
+
+
+def test_wake_ups_are_folded_and_none_is_lost(post: Flask) -> None:
+    seen, asked, running, most = [0], [0], threading.Semaphore(1), []
+
+    def look() -> None:
+        most.append(running.acquire(blocking=False))
+        time.sleep(0.01)
+        seen.append(asked[0])
+        running.release()
+
+    background.on_wake(post, "mail", look)
+    background.start(post, threads=3)
+    with post.app_context():
+        for number in range(1, 101):
+            asked[0] = number
+            background.wake()
+        until(lambda: seen[-1] == 100)
+    assert all(most)  # never twice at once
+    assert len(seen) < 100
+
+
+def test_a_wake_up_while_no_worker_runs_waits_for_it(post: Flask) -> None:
+    ran: list[int] = []
+    background.on_wake(post, "mail", lambda: ran.append(1))
+    with post.app_context():
+        for _ in range(5):
+            background.wake()
+    background.start(post)
+    until(lambda: bool(ran))
+
+
+def test_a_task_that_raises_harms_no_other(post: Flask) -> None:
+    ran: list[int] = []
+
+    def bad() -> None:
+        raise RuntimeError("a bug")
+
+    background.on_wake(post, "bad", bad)
+    background.task(post, "job", lambda number: ran.append(number))
+    background.start(post)
+    with post.app_context():
+        for number in range(3):
+            background.wake()
+            background.enqueue("job", number=number)
+        until(lambda: sorted(ran) == [0, 1, 2])
+        background.check(post)
+
+
+def test_a_wake_up_can_be_asked_for_later(post: Flask) -> None:
+    ran: list[float] = []
+    background.on_wake(post, "mail", lambda: ran.append(time.monotonic()))
+    background.start(post)
+    until(lambda: len(ran) == 1)
+    asked = time.monotonic()
+    with post.app_context():
+        background.wake_at(utc_now() + timedelta(seconds=0.5))
+        background.wake_at(utc_now() + timedelta(seconds=30))
+    until(lambda: len(ran) == 2)
+    assert 0.4 < ran[1] - asked < 5
+
+
+def test_periodic_work_is_done_once_in_a_fleet(post: Flask) -> None:
+    ran: list[str] = []
+    first, second = (background.Background(post, post.config["PORTAL"]) for _ in range(2))
+    for name, process in (("first", first), ("second", second)):
+        process.add("tidy", lambda name=name: ran.append(name), minutes=1)
+        scheduler = background._Consumer(process)._create_scheduler()
+        scheduler.enqueue_periodic_tasks(None)
+    tasks = []
+    while task := first.huey.dequeue():
+        tasks.append(task.name)
+    assert tasks == ["tidy"]
+    for process in (first, second):
+        process.huey.storage.close()
+
+
+def test_signals_stay_the_process_s_own_and_a_stop_is_quick(post: Flask) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    background.on_wake(post, "mail", lambda: None)
+    background.start(post)
+    time.sleep(0.3)
+    assert {number: signal.getsignal(number) for number in before} == before
+    begun = time.monotonic()
+    background.stop(post)
+    assert time.monotonic() - begun < 3
+    background.wait()  # nothing runs, so it returns
+
+
+def test_a_long_task_sees_that_it_is_to_stop(post: Flask) -> None:
+    ended = threading.Event()
+
+    def work() -> None:
+        while not background.stopping():
+            time.sleep(0.01)
+        ended.set()
+
+    background.on_wake(post, "long", work)
+    background.start(post)
+    time.sleep(0.3)
+    background.stop(post)
+    assert ended.is_set()
+
+
+def test_names_are_taken_once_and_wrong_ones_refused(tmp_path: Path) -> None:
+    app = plain_app(tmp_path)
+    background.task(app, "job", lambda: None)
+    with pytest.raises(ValueError, match="a task named 'job' already"):
+        background.on_wake(app, "job", lambda: None)
+    with pytest.raises(ValueError, match="every 61 minutes"):
+        background.every(app, "odd", 61, lambda: None)
+    with pytest.raises(WrongSetting, match="QUEUE_URL must begin with"):
+        plain_app(tmp_path, QUEUE_URL="amqp://localhost")
+
+
+def test_a_queue_file_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.sqlite3"
+    app = plain_app(tmp_path, QUEUE_URL=f"sqlite:///{path}")
+    background.check(app)
+    assert path.exists()
+    background._of(app).huey.storage.close()
