@@ -16,11 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
+import structlog
 from blinker import NamedSignal
+from sqlalchemy.exc import OperationalError
 
 from models.errors import ProblemForPeople, Refused
 
 __all__ = ["CATALOGUE", "DuplicateSignal", "Fact", "Question", "Refused", "Signal", "Trigger", "catalogue"]
+
+log = structlog.get_logger(__name__)
 
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
@@ -99,9 +103,10 @@ class Trigger(Signal):
         self._check(arguments)
         try:
             return list(self._answers(sender, arguments))
-        except ProblemForPeople:
+        except (ProblemForPeople, OperationalError):  # a database that is away is no extension's fault
             raise
         except Exception as error:
+            log.exception("a receiver failed, the action was refused", trigger=self.name, sender=sender)
             raise HookFailed(
                 "An extension of this installation failed, so nothing was sent or kept. Ask your administrator."
             ) from error

@@ -143,17 +143,31 @@ def check_code(link: Link, typed: str) -> WrongCode | None:
     Raises WrongState where no code is waiting or its tries are used up.
     """
     code = code_waiting(link)
-    if code is None or code.tries >= CODE_TRIES:
+    tries = _count_try(code.id) if code is not None else None
+    if code is None or tries is None:
         raise WrongState("This code is no longer valid. Enter your name and password again to get a new one.")
-    code.tries += 1
     expected = links.accept_code(config.current(), code.id)
     if hmac.compare_digest("".join(typed.split()).encode(), expected.encode()):
         return None
-    left = CODE_TRIES - code.tries
+    left = CODE_TRIES - tries
     again = (
         f"{left} more {'try' if left == 1 else 'tries'}." if left else "Please start again to get a new code."
     )
     return WrongCode({"code": [f"This is not the code from the mail. {again}"]})
+
+
+def _count_try(code_id: str) -> int | None:
+    """Count a try in one guarded statement; which one it was, or None where there are no more, or no code any more.
+
+    Read first and written later, sixteen guesses at the same moment would count as one.
+    """
+    return db.session.scalar(
+        sa.update(AcceptCode)
+        .where(AcceptCode.id == code_id, AcceptCode.tries < CODE_TRIES)
+        .values(tries=AcceptCode.tries + 1)
+        .returning(AcceptCode.tries)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def accept_new(link: Link, name: str, password_hash: str) -> tuple[Login, PortalAccess]:

@@ -57,8 +57,10 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
     _lock(occasion.client)
     found = [_resolve(occasion, recipient) for recipient in order.recipients]
     people = {person.address.key: person for person in reversed(found) if isinstance(person, _Person)}
+    # Held before the standings are read: an accept of this very moment is over by then and shows, or waits for us.
+    pending = _pending(occasion.client.id, people)
     known = standings(occasion.client, list(people), occasion.member.firm.time_zone)
-    outcomes = _carry_out(occasion, order, people, known)
+    outcomes = _carry_out(occasion, order, people, known, pending)
     results, served = [], set()
     for recipient, person in zip(order.recipients, found, strict=True):
         if isinstance(person, str):
@@ -78,8 +80,10 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
 
 
 def _lock(client: Client) -> None:
+    # NO KEY UPDATE (`key_share`): the transaction has written rows that point at the client already, and so has the one
+    # it may wait for; a full FOR UPDATE would wait for those too, and two orders at once would be a deadlock.
     db.session.flush()
-    db.session.execute(sa.select(Client.id).where(Client.id == client.id).with_for_update())
+    db.session.execute(sa.select(Client.id).where(Client.id == client.id).with_for_update(key_share=True))
     db.session.expire(client, ["contacts"])
 
 
@@ -129,8 +133,9 @@ def _carry_out(
     order: InviteOrder,
     people: dict[str, _Person],
     known: dict[str | None, Standing],
+    held: dict[str, Invite],
 ) -> dict[str, InviteResult]:
-    """The outcome of each address."""
+    """The outcome of each address; `held` are the pending invites."""
     outcomes: dict[str, InviteResult] = {}
     mails: list[NewMail] = []
     to_invite = []
@@ -144,7 +149,7 @@ def _carry_out(
             outcomes[key] = _already_in(occasion, person, standing.access, mails)
         else:
             to_invite.append(key)
-    pending = _pending(occasion.client.id, to_invite)
+    pending = {key: held[key] for key in to_invite if key in held}
     fresh = _insert(occasion, order, [people[key] for key in to_invite if key not in pending])
     for invite in fresh:
         outcomes[invite.email] = _result(people[invite.email], Outcome.INVITED, "Invite sent.", invite)
@@ -193,7 +198,7 @@ def _pending(client_id: str, keys: Collection[str]) -> dict[str, Invite]:
     rows = db.session.scalars(
         sa.select(Invite)
         .where(Invite.client_id == client_id, Invite.email.in_(keys), Invite.state == InviteState.PENDING)
-        .with_for_update(of=Invite)
+        .with_for_update(of=Invite, key_share=True)
         .execution_options(populate_existing=True)
     ).unique()
     return {invite.email: invite for invite in rows}

@@ -115,7 +115,7 @@ def pending_invite(client_id: str, email: str) -> Invite | None:
         sa.select(Invite)
         .where(Invite.client_id == client_id, Invite.email == email, Invite.state == InviteState.PENDING)
         .options(joinedload(Invite.invited_by))
-        .with_for_update(of=Invite)
+        .with_for_update(of=Invite, key_share=True)  # rows that point at the invite don't wait for it
         .execution_options(populate_existing=True)
     ).one_or_none()
 
