@@ -19,6 +19,7 @@ from waitress.server import create_server
 import background
 import config
 import demo
+from mail.commands import add_commands as add_mail_commands
 from models import (
     ApiToken,
     Client,
@@ -368,3 +369,6 @@ def _import_row(firm: Firm, clients: dict[str, Client], entry: Mapping[str, str 
         )
     )
     return "added"
+
+
+add_mail_commands(cli, _app)

@@ -9,11 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
 import background
+from commands import cli
 from mail import claim, links, mailbox, outbox
 from mail.check import send_test
 from mail.outcomes import Permanent, Sent
@@ -440,3 +442,33 @@ def test_mail_test_tells_each_step(post: Flask, smtp: MailServer) -> None:
         "The mail server refused the recipient: 550 5.1.1 no such person"
     )
     assert steps[-1] == "550 5.1.1 no such person"
+
+
+def test_the_operator_s_commands(app: Flask, smtp: MailServer) -> None:
+    world = make_world(app)
+    put(world, make_invite(world))
+    commands = click.testing.CliRunner()
+
+    def run(*arguments: str) -> click.testing.Result:
+        return commands.invoke(cli, list(arguments), obj=lambda overrides: app)
+
+    line = run("outbox", "list").output
+    mail_id = line.split()[0]
+    assert line == f"{mail_id}  queued    invite        0  {CHARLES}\n"
+    assert "Held: 1 waiting now" in run("outbox", "hold").output
+    assert send(app) == 0
+    assert "held" in run("outbox", "list", "--state", "held").output
+    assert "Mail is held" in run("outbox", "list").output
+    assert "Released: 1" in run("outbox", "release").output
+    smtp.at_rcpt = lambda address: "550 5.1.1 no such person"
+    assert send(app) == 0
+    assert "no such person" in run("outbox", "list").output
+    smtp.at_rcpt = None
+    assert run("outbox", "retry", mail_id).exit_code == 0
+    assert send(app) == 1
+    refused = run("outbox", "retry", mail_id)
+    assert (refused.exit_code, refused.output) == (1, "Error: This mail was sent already.\n")
+    assert run("outbox", "retry", "0" * 26).exit_code == 1
+    assert "250" in run("mail", "test", "ada@x.example").output
+    assert smtp.everyone() == ["ada@x.example", CHARLES]
+    assert run("mail", "test", "nonsense").exit_code == 1
