@@ -119,6 +119,10 @@ class Workflow:
         """The status's dot: good, wait, bad or idle."""
         return self.tones.get(self.status(item), "idle")
 
+    def action(self, item: WorkItem) -> str:
+        """The client's button for this item in lists: `action_label`, unless its state says more ("Continue")."""
+        return self.action_label
+
     def progress(self, item: WorkItem) -> str:
         """A few words for lists, such as "3 of 24 answered"; empty where there is nothing to say."""
         return ""

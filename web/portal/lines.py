@@ -67,7 +67,7 @@ def lines(items: Sequence[WorkItem], frame: Frame) -> list[Line]:
             kind=workflow.kind_label,
             client=frame.label(item),
             progress=progress.get(item.id, ""),
-            action="Continue" if workflow.status(item) == "in_progress" else workflow.action_label,
+            action=workflow.action(item),
             due=due_words(item.due_on, today) if item.open else "",
             late=item.open and item.due_on is not None and item.due_on < today,
             status=workflow.status_label(item),

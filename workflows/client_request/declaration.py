@@ -61,6 +61,12 @@ class ClientRequest(Workflow):
         """The introduction is shown as text and the questions as a form, so there are no further lines."""
         return []
 
+    def action(self, item: WorkItem) -> str:
+        """Answer, Continue once there is an answer, Open where there is nothing to answer."""
+        if not answers.answerable(item):
+            return "Open"
+        return "Continue" if item.status == "in_progress" else self.action_label
+
     def progress(self, item: WorkItem) -> str:
         """ "3 of 24 answered"; empty without questions."""
         return self.progress_of([item])[item.id]
