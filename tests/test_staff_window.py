@@ -30,7 +30,11 @@ from tests.staff import Shown, Staff
 from tests.support.world import World, give_access, mails, make_client, make_world
 
 ADA, WILL, ANNA = "ada@byron.example", "will@byron.example", "anna@books.example"
-SURVEY = {"title": "Organizer 2026", "questions-0-label": "Where do you live?", "questions-0-type": "short_text"}
+SURVEY = {
+    "title": "Organizer 2026",
+    "questions-0-label": "Where do you live?",
+    "questions-0-type": "short_text",
+}
 
 
 @pytest.fixture
@@ -52,10 +56,12 @@ def dana(app: Flask, world: World) -> Staff:
 
 def window(dana: Staff, client_id: str, **more: str) -> Shown:
     """The window after the form of a client request was filled in."""
-    return dana.open(f"/clients/{client_id}/send/client-request").press(**{
-        **{name.replace("-", "__"): value for name, value in SURVEY.items()},
-        **more,
-    })
+    return dana.open(f"/clients/{client_id}/send/client-request").press(
+        **{
+            **{name.replace("-", "__"): value for name, value in SURVEY.items()},
+            **more,
+        }
+    )
 
 
 def rows(app: Flask, model: type) -> int:
@@ -101,7 +107,9 @@ def test_send_makes_item_invites_and_mails_together(app: Flask, dana: Staff, byr
 
 def test_send_with_nobody_ticked_is_refused_beside(app: Flask, dana: Staff, byron: str) -> None:
     shown = window(dana, byron)
-    again = shown.press("do=send", **{f"people__{shown.row(name)}__tick": None for name in ("Ada", "William")})
+    again = shown.press(
+        "do=send", **{f"people__{shown.row(name)}__tick": None for name in ("Ada", "William")}
+    )
     assert again.status == 422
     assert "Tick at least one person." in again.words
     assert rows(app, WorkItem) == rows(app, Invite) == 0
@@ -171,7 +179,9 @@ def test_a_contact_without_address_gets_one_in_the_window(app: Flask, dana: Staf
     assert wrong.status == 422
     assert any("'annabella@' is not an e-mail address" in error for error in wrong.errors())
     assert rows(app, WorkItem) == 0
-    done = wrong.press("do=send", **{f"people__{row}__tick": "1", f"people__{row}__email": "bella@byron.example"})
+    done = wrong.press(
+        "do=send", **{f"people__{row}__tick": "1", f"people__{row}__email": "bella@byron.example"}
+    )
     assert done.status == 200
     with app.app_context():
         contact = db.session.scalars(sa.select(Contact).where(Contact.name == "Annabella Milbanke")).one()
@@ -192,7 +202,9 @@ def test_the_message_is_checked_and_kept(app: Flask, dana: Staff, byron: str) ->
 
 def test_a_template_is_inserted_and_previewed(app: Flask, dana: Staff, byron: str, world: World) -> None:
     with app.app_context(), unit_of_work() as session:
-        template = MessageTemplate(firm_id=world.firm_id, name="Friendly", body="Hello {{ person.first_name }}, soon?")
+        template = MessageTemplate(
+            firm_id=world.firm_id, name="Friendly", body="Hello {{ person.first_name }}, soon?"
+        )
         other = MessageTemplate(firm_id=world.firm_id, name="Signing", body="Sign.", workflow="esign-request")
         session.add_all([template, other])
         session.flush()
@@ -205,7 +217,9 @@ def test_a_template_is_inserted_and_previewed(app: Flask, dana: Staff, byron: st
     assert "Hello Ada, soon?" in again.words
 
 
-def test_a_receiver_that_refuses_leaves_nothing_and_loses_nothing(app: Flask, dana: Staff, byron: str) -> None:
+def test_a_receiver_that_refuses_leaves_nothing_and_loses_nothing(
+    app: Flask, dana: Staff, byron: str
+) -> None:
     def no(sender: str, **extra: object) -> None:
         raise Refused("The year is closed for this client.")
 
@@ -234,7 +248,9 @@ def test_the_plus_of_the_record_invites_without_an_item(app: Flask, dana: Staff,
     assert len(mails(app)) == 2
 
 
-def test_who_is_suspended_or_inside_cannot_be_ticked(app: Flask, dana: Staff, byron: str, world: World) -> None:
+def test_who_is_suspended_or_inside_cannot_be_ticked(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
     give_access(world, byron, WILL, "William King", state=AccessState.SUSPENDED)
     shown = window(dana, byron)
     assert shown.ticked() == ["Ada Byron"]
@@ -243,7 +259,9 @@ def test_who_is_suspended_or_inside_cannot_be_ticked(app: Flask, dana: Staff, by
     assert list(invites(app)) == [ADA]
 
 
-def test_somebody_with_single_items_can_be_given_this_one(app: Flask, dana: Staff, byron: str, world: World) -> None:
+def test_somebody_with_single_items_can_be_given_this_one(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
     access_id = give_access(world, byron, ANNA, "Anna Books", scope=Scope.ITEMS)
     make_contact(world, byron, "Anna Books", ANNA)
     shown = window(dana, byron)
