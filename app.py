@@ -24,7 +24,7 @@ from models import Base
 from models.database import init_database
 from web import api, doors, health, look, portal, staff
 from workflows.builtin import builtin
-from workflows.registry import DuplicateWorkflow, Registry, Workflow
+from workflows.registry import BadWorkflow, Registry, Workflow
 
 HOME = Path(__file__).parent
 
@@ -74,11 +74,16 @@ def _workflows(settings: config.Settings) -> Registry:
     """The built-in workflows and the plugged-in ones, each attached to the shared Client Portal step."""
     registry = Registry()
     found = plugins.load(settings.plugins_dir)
-    for workflow in [*builtin(), *(kind() for kind in plugins.subclasses(found, Workflow))]:
+    for workflow in builtin():
+        registry.add(workflow)
+    for kind in plugins.subclasses(found, Workflow):
         try:
-            registry.add(workflow)
-        except DuplicateWorkflow as error:
-            raise plugins.BrokenPlugin(str(error)) from error
+            registry.add(kind())
+        except BadWorkflow as error:
+            raise plugins.BrokenPlugin(
+                f"the workflow {kind.__name__} of {plugins.home_of(kind)} can't be installed: {error}"
+            ) from error
+    for workflow in registry:
         invite_step.attach(workflow.question, workflow.trigger, workflow.what)
     return registry
 

@@ -32,9 +32,9 @@ def load(folder: Path | None) -> list[Any]:
         for point in sorted(entry_points(group=group), key=lambda point: point.name):
             try:
                 found.append(point.load())
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise BrokenPlugin(
-                    f"the plug-in {point.name!r} ({point.value}) can't be loaded: {error}"
+                    f"the plug-in {point.name!r} ({point.value}) can't be loaded: {_in_a_line(error)}"
                 ) from error
     for path in sorted(folder.glob("*.py")) if folder else []:
         if not path.name.startswith("_"):
@@ -53,6 +53,11 @@ def subclasses(found: list[Any], base: type[Kind]) -> Iterator[type[Kind]]:
                     yield value
 
 
+def home_of(kind: type) -> str:
+    """Where a plugged-in class was written, for the operator."""
+    return str(getattr(sys.modules.get(kind.__module__), "__file__", None) or kind.__module__)
+
+
 def _module(path: Path) -> ModuleType:
     """Import one file of the folder; a second application in this process gets the module that is there."""
     name = f"portal_plugin_{path.stem}"
@@ -66,7 +71,12 @@ def _module(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise BrokenPlugin(f"the plug-in {path} can't be loaded: {error}") from error
+        raise BrokenPlugin(f"the plug-in {path} can't be loaded: {_in_a_line(error)}") from error
     return module
+
+
+def _in_a_line(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

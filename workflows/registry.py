@@ -8,6 +8,7 @@ the schema's further fields in `details`; the client reads it and marks it as do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -22,7 +23,11 @@ from models.errors import Missing, WrongState
 from workflows.moves import move, note
 
 
-class DuplicateWorkflow(Exception):
+class BadWorkflow(Exception):
+    """A declaration that can't be installed; the text says what is missing or wrong."""
+
+
+class DuplicateWorkflow(BadWorkflow):
     """A slug or collection that another workflow has already."""
 
 
@@ -181,6 +186,32 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+_DECLARED = (
+    "slug", "collection", "singular", "plural", "what", "kind_label", "send_label", "schema", "question", "trigger",
+)  # fmt: skip
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+# Words that stand where a collection stands in an address of the pages or the API.
+_OUR_OWN = {
+    "access", "activity", "clients", "contacts", "edit", "explain", "home", "invite", "invite-step", "invite-steps",
+    "invites", "jobs", "new", "people", "portal", "send", "webhook-deliveries", "webhook-endpoints",
+}  # fmt: skip
+
+
+def _check(workflow: Workflow) -> None:
+    missing = [name for name in _DECLARED if not getattr(workflow, name, None)]
+    if missing:
+        raise BadWorkflow(f"it does not say its {', '.join(missing)}")
+    for name in (workflow.slug, workflow.collection):
+        if not _NAME.match(name):
+            raise BadWorkflow(f"{name!r} can't stand in an address: use small letters, digits and hyphens")
+    if workflow.collection in _OUR_OWN:
+        raise BadWorkflow(
+            f"the collection {workflow.collection!r} is an address of the product: choose another"
+        )
+    if type(workflow).create is Workflow.create and "title" not in workflow.schema().fields:
+        raise BadWorkflow("its schema has no field `title`")
+
+
 class Registry:
     """The installed workflows, by slug and by collection. Refuses either twice."""
 
@@ -189,7 +220,8 @@ class Registry:
         self._by_collection: dict[str, Workflow] = {}
 
     def add(self, workflow: Workflow) -> None:
-        """Install one. Raises DuplicateWorkflow."""
+        """Install one. Raises BadWorkflow, and DuplicateWorkflow for a slug or collection that is taken."""
+        _check(workflow)
         if workflow.slug in self._by_slug or workflow.collection in self._by_collection:
             raise DuplicateWorkflow(
                 f"a workflow with the slug {workflow.slug!r} or the collection {workflow.collection!r} is installed"

@@ -157,6 +157,22 @@ def web_and_worker(
         yield live
 
 
+def run(
+    data_dir: Path, *arguments: str, settings: Mapping[str, str] | None = None, seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run `python app.py *arguments` on this data folder until it ends, whatever comes of it."""
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=PROJECT,
+        env=_environment(data_dir, settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
 def _environment(data_dir: Path, settings: Mapping[str, str] | None) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     return environment | {
