@@ -68,6 +68,7 @@ def text_header(text: str) -> str:
     return _folded(shown) if _is_plain(shown, _PLAIN_TEXT) else _encoded(shown)
 
 
+@lru_cache(maxsize=4096)
 def plain_address(address: str) -> str:
     """The bare ASCII address, as it goes into the envelope. Raises BadHeader."""
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import liquid
 from liquid.exceptions import LiquidError
@@ -63,7 +64,7 @@ def check(text: str, field: str = "message") -> str:
     """The text, if it can be mailed; raises Invalid that names the place of what can't."""
     if len(text) > LONGEST:
         raise Invalid({field: [f"This is {len(text):,} characters long; {LONGEST:,} are possible."]})
-    sentences = _problems(text)
+    sentences = list(_problems(text))
     if sentences:
         raise Invalid({field: sentences})
     return text
@@ -82,7 +83,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         whole, _, part = name.partition(".")
         tree.setdefault(whole, {})[part] = value
-    return _LIQUID.from_string(text).render(**tree)
+    return _template(text).render(**tree)
 
 
 class _Environment(liquid.Environment):
@@ -108,10 +109,11 @@ _TAG = re.compile(r"\{%-?\s*(\w*)")
 _KNOWN = "Possible are " + ", ".join("{{ " + name + " }}" for name in PLACEHOLDERS) + "."
 
 
-def _problems(text: str) -> list[str]:
+@lru_cache(maxsize=256)  # one message goes to many people
+def _problems(text: str) -> tuple[str, ...]:
     tag = _TAG.search(text)
     if tag:
-        return [f"{_place(text, tag.start())}: '{{% %}}' can't be used in a message. {_KNOWN}"]
+        return (f"{_place(text, tag.start())}: '{{% %}}' can't be used in a message. {_KNOWN}",)
     try:
         analysis = _LIQUID.from_string(text).analyze()
     except LiquidError as error:
@@ -119,7 +121,7 @@ def _problems(text: str) -> list[str]:
         opened = text.rfind("{{", 0, index + 2)
         shown = text[opened if opened >= 0 else index :][:40].split("\n")[0]
         where = _place(text, max(opened, 0))
-        return [f"{where}: '{shown}' is not a placeholder that can be filled in. {_KNOWN}"]
+        return (f"{where}: '{shown}' is not a placeholder that can be filled in. {_KNOWN}",)
     found = [
         (variable.span.index, ".".join(str(segment) for segment in variable.segments))
         for variables in analysis.globals.values()
@@ -127,9 +129,14 @@ def _problems(text: str) -> list[str]:
     ]
     found += [(span.index, f"| {name}") for name, spans in analysis.filters.items() for span in spans]
     unknown = sorted((index, name) for index, name in found if name not in PLACEHOLDERS)
-    return [
+    return tuple(
         f"{_place(text, index)}: there is no placeholder '{name}'. {_KNOWN}" for index, name in unknown[:3]
-    ]
+    )
+
+
+@lru_cache(maxsize=256)
+def _template(text: str) -> liquid.BoundTemplate:
+    return _LIQUID.from_string(text)
 
 
 def _place(text: str, index: int) -> str:
