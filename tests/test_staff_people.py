@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -52,7 +53,7 @@ def buttons(shown: Shown) -> list[str]:
     ]
 
 
-def of(app: Flask, model: type, email: str) -> str:
+def of(app: Flask, model: type[Any], email: str) -> str:
     with app.app_context():
         row = (
             db.session.scalars(sa.select(model).where(model.email == email).order_by(model.id.desc()))

@@ -172,6 +172,13 @@ def test_what_staff_chose_stays_while_the_window_is_shown_again(dana: Staff, byr
     assert "Did you mean" not in mended.words
 
 
+def test_one_goes_back_to_the_form_with_everything_typed(dana: Staff, byron: str) -> None:
+    form = window(dana, byron).press("do=edit")
+    assert form.status == 200
+    assert form.fields()["title"] == "Organizer 2026"
+    assert form.fields()["questions-0-label"] == "Where do you live?"
+
+
 def test_a_contact_without_address_gets_one_in_the_window(app: Flask, dana: Staff, byron: str) -> None:
     shown = window(dana, byron)
     row = shown.row("Annabella")

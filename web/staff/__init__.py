@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.staff import (
-    clients,
-    contacts,
-    esign,
-    files,
-    home,
-    items,
-    mailbox,
-    people,
-    portals,
-    record,
-    sending,
-    settings,
-    templates,
-)
+from web.staff.clients import bp as clients
+from web.staff.contacts import bp as contacts
+from web.staff.esign import bp as esign
+from web.staff.files import bp as files
+from web.staff.home import bp as home
+from web.staff.items import bp as items
+from web.staff.mailbox import bp as mailbox
+from web.staff.people import bp as people
+from web.staff.portals import bp as portals
+from web.staff.record import bp as record
+from web.staff.sending import bp as sending
+from web.staff.settings import bp as settings
+from web.staff.templates import bp as templates
 
 BLUEPRINTS = (
-    home.bp,
-    clients.bp,
-    contacts.bp,
-    record.bp,
-    people.bp,
-    files.bp,  # its own send page stands before the general one
-    esign.bp,
-    sending.bp,
-    items.bp,
-    portals.bp,
-    templates.bp,
-    settings.bp,
-    mailbox.bp,
+    home,
+    clients,
+    contacts,
+    record,
+    people,
+    files,  # its own send page stands before the general one
+    esign,
+    sending,
+    items,
+    portals,
+    templates,
+    settings,
+    mailbox,
 )
 
 

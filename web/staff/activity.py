@@ -42,6 +42,7 @@ _WORDS = {
     "esign_request_completed": "{title} is signed by everybody and sealed",
     "esign_request_declined": "{who} declined to sign {title}",
     "esign_request_voided": "{who} voided {title}",
+    "esign_request_extended": "{who} gave the signers of {title} more time",
 }
 
 

@@ -186,6 +186,7 @@ def _place(
         begin=begin,
         done_url=url_for("staff_record.section", client_id=client_id, collection=workflow.collection),
         done_text=f"\u201c{title}\u201d is sent to {client.name}.",
+        can_edit=True,
         hidden=hidden_pairs(workflow.schema(), typed),
         back_url=url_for("staff_sending.send", client_id=client_id, slug=workflow.slug),
         items=[WorkItem(title=title, due_on=data.get("due_on"))],

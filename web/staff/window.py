@@ -51,6 +51,7 @@ class Place:
     done_url: str  # where Send leads
     done_text: str  # what happened, for people who were not invited
     can_skip: bool = True  # there is a work item that can go out without invites
+    can_edit: bool = False  # `do=edit` leads back to the form before it, with everything typed
     only: str | None = None  # tick this one person beforehand
     hidden: Sequence[tuple[str, str]] = ()  # the work item's checked fields
     back_url: str = ""
@@ -151,6 +152,7 @@ def _context(place: Place, state: WindowState) -> SimpleNamespace:
         preview=preview,
         summary=summary(place.step, state.people),
         can_skip=place.can_skip,
+        can_edit=place.can_edit,
     )
 
 
