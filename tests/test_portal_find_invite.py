@@ -54,7 +54,20 @@ def test_everyone_gets_the_same_answer_after_the_same_time(
     assert time.monotonic() - between >= LEAST_SECONDS
 
 
-def test_a_pending_or_expired_invite_is_mailed_again_to_that_address_only(
+def test_a_live_invite_is_mailed_again_and_keeps_its_link(
+    world: World, byron: str, client: FlaskClient
+) -> None:
+    survey(world, byron, ADA, WILL)
+    path = link(world.app, ADA)
+    change(world, last_asked_at=utc_now() - timedelta(hours=1))
+    before = mails(world.app)
+    ask(client, "Ada@Byron.Example")
+    assert mails(world.app)[len(before) :] == [(ADA, "invite", "queued")]
+    assert link(world.app, ADA) == path
+    assert accept(client, world.app, path).status_code == 200
+
+
+def test_an_expired_invite_is_mailed_again_with_a_fresh_link_to_that_address_only(
     world: World, byron: str, client: FlaskClient
 ) -> None:
     survey(world, byron, ADA, WILL)

@@ -75,7 +75,7 @@ def ada(world: World, byron: str, client: FlaskClient) -> FlaskClient:
 def saved(app: Flask, item_id: str) -> dict[str, object]:
     with app.app_context():
         rows = db.session.execute(sa.select(Answer.key, Answer.value).where(Answer.item_id == item_id))
-        return dict(rows.tuples().all())
+        return dict(map(tuple, rows))
 
 
 def answer(ada: FlaskClient, item: str, action: str = "answers", **fields: str):
