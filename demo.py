@@ -97,7 +97,10 @@ CLIENTS: Sequence[tuple[str, bool, Sequence[Person]]] = (
         Person("Emmy Noether", "emmy@noether.example", "suspended", 90),
         Person("Fritz Noether"),
     )),
-    ("Curie Laboratories", False, (Person("Marie Curie", "marie@curie.example"), Person("Irene Curie", "irene@curie.example"))),
+    ("Curie Laboratories", False, (
+        Person("Marie Curie", "marie@curie.example"),
+        Person("Irene Curie", "irene@curie.example"),
+    )),
     ("Marie Curie", True, (Person("Marie Curie", "marie@curie.example"),)),
     ("Franklin Photography", False, (Person("Rosalind Franklin", "rosalind@franklin.example"),)),
     ("Johnson Trajectories", False, (Person("Katherine Johnson", "katherine@johnson.example"),)),
@@ -331,7 +334,8 @@ def _templates(firm: Firm) -> None:
             MessageTemplate(
                 firm_id=firm.id,
                 name="Yearly organizer",
-                body="Hello {{ person.first_name }}, here is this year's organizer. Ten minutes should do.\n\n{{ sender.name }}",
+                body="Hello {{ person.first_name }}, here is this year's organizer. Ten minutes should do."
+                "\n\n{{ sender.name }}",
             ),
             MessageTemplate(
                 firm_id=firm.id,

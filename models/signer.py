@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, id_column, link, state_column, utc_now
+from models.base import Base, id_column, link, state_column
 
 
 class SignerState(enum.StrEnum):

@@ -225,7 +225,10 @@ def test_marshmallows_messages_become_fields() -> None:
     "text, clean",
     [
         ("GET /portal/invite/AbC-_123?item=01X HTTP/1.1", "GET /portal/invite/<redacted>?item=01X HTTP/1.1"),
-        ("/login?next=%2Fportal%2Finvite%2FAbC-_123%3Fitem%3D1", "/login?next=%2Fportal%2Finvite%2F<redacted>"),
+        (
+            "/login?next=%2Fportal%2Finvite%2FAbC-_123%3Fitem%3D1",
+            "/login?next=%2Fportal%2Finvite%2F<redacted>",
+        ),
         ("/portal/sign/abc/done", "/portal/sign/<redacted>/done"),
         ("https://x.example/reset/eyJh.b-c_d", "https://x.example/reset/<redacted>"),
         ("/x?token=abc&y=1", "/x?token=<redacted>&y=1"),

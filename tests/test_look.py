@@ -131,7 +131,14 @@ def person(**values):
 
 
 def window(**values):
-    step = {"people": [], "action": "/send", "item_choice": True, "can_skip": True, "errors": {}, "hidden": []}
+    step = {
+        "people": [],
+        "action": "/send",
+        "item_choice": True,
+        "can_skip": True,
+        "errors": {},
+        "hidden": [],
+    }
     return render_template("staff/_window.html", step=SimpleNamespace(**{**step, **values}))
 
 
@@ -161,7 +168,10 @@ def test_who_has_access_needs_no_invite_and_who_is_suspended_gets_none(pages):
         person(key="in", has_access=True, can_invite=False), person(key="out", can_invite=False),
         person(key="yes", ticked=True), person(key="no", needs_address=True, can_invite=False, email=""),
     ])  # fmt: skip
-    box = {key: found(r'<input class="form-check-input"[^>]*>', row(html, key)) for key in ("in", "out", "yes", "no")}
+    box = {
+        key: found(r'<input class="form-check-input"[^>]*>', row(html, key))
+        for key in ("in", "out", "yes", "no")
+    }
     assert " checked" in box["in"]
     assert " disabled" in box["in"]
     assert " checked" not in box["out"]
@@ -192,12 +202,25 @@ def test_what_people_typed_stays_text(pages):
 def test_the_pop_up_names_each_person_and_what_happened(pages):
     results = [
         {"name": "Ada Byron", "email": "ada@byron-estate.com", "outcome": "invited", "reason": ""},
-        {"name": "", "email": "x@y.example", "outcome": "blocked", "reason": "This address refused our mails."},
+        {
+            "name": "",
+            "email": "x@y.example",
+            "outcome": "blocked",
+            "reason": "This address refused our mails.",
+        },
     ]
     html = render_template_string(
-        '{% from "_components.html" import invite_sent %}{{ invite_sent(results, "waiting") }}', results=results
+        '{% from "_components.html" import invite_sent %}{{ invite_sent(results, "waiting") }}',
+        results=results,
     )
-    for words in ("Invite sent", "Waiting for the mail server", "Ada Byron", "Invited", "x@y.example", "refused our"):
+    for words in (
+        "Invite sent",
+        "Waiting for the mail server",
+        "Ada Byron",
+        "Invited",
+        "x@y.example",
+        "refused our",
+    ):
         assert words in html, words
 
 
@@ -205,6 +228,8 @@ def test_no_template_or_script_leaves_the_house_or_writes_inline():
     for path in [*HOME.glob("templates/**/*.html"), *HOME.glob("static/js/*.js")]:
         if "mail" in path.parts:
             continue  # mails are read in mail programs, which know inline styles only
-        text = re.sub(r"{[%{#].*?[%}#]}", "", path.read_text(), flags=re.S)  # a macro may call an argument `style`
+        text = re.sub(
+            r"{[%{#].*?[%}#]}", "", path.read_text(), flags=re.S
+        )  # a macro may call an argument `style`
         assert not re.search(r"\sstyle=[\"']|<style|\son(click|load|submit|change)=", text), path
         assert not re.search(r"(src|href)=[\"']https?:|from [\"']https?:|@import", text), path

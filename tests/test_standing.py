@@ -90,7 +90,8 @@ TABLE = [
 
 @pytest.mark.parametrize(("rows", "key", "label", "ticked", "can_invite"), TABLE)
 def test_each_line_of_the_table(rows: Any, key: str, label: str, ticked: bool, can_invite: bool) -> None:
-    standing = decide("ada@byron.example", *rows, NOW, ZONE)
+    access_row, invite_row, mail_row = rows
+    standing = decide("ada@byron.example", access_row, invite_row, mail_row, NOW, ZONE)
     assert (standing.key, standing.label, standing.ticked, standing.can_invite) == (
         key,
         label,

@@ -13,9 +13,7 @@ from typing import Any
 
 REDACTED = "<redacted>"
 # A link also stands in the `next` of a sign-in address, where slashes may be written as %2F.
-_IN_PATH = re.compile(
-    r"(?i)((?:/|%2F)(?:portal(?:/|%2F)(?:invite|sign)|reset)(?:/|%2F))[^/\s?&\"'#<>]+"
-)
+_IN_PATH = re.compile(r"(?i)((?:/|%2F)(?:portal(?:/|%2F)(?:invite|sign)|reset)(?:/|%2F))[^/\s?&\"'#<>]+")
 _IN_QUERY = re.compile(r"(?i)(\btoken=)[^&\s\"'#<>]+")
 _IN_HEADER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]+")
 _MARKS = ("portal", "reset", "token=", "earer ", "EARER ", "TOKEN=", "Token=")

@@ -87,9 +87,13 @@ def make_login(email: str, name: str = "", password: str = PASSWORD) -> Login:
     """A login row, within the open unit of work."""
     address = parse_address(email)
     login = Login(
-        email=address.key, email_display=address.display, name=name, password=hashed(password),
-        fs_uniquifier=secrets.token_hex(32), confirmed_at=utc_now(),
-    )  # fmt: skip
+        email=address.key,
+        email_display=address.display,
+        name=name,
+        password=hashed(password),
+        fs_uniquifier=secrets.token_hex(32),
+        confirmed_at=utc_now(),
+    )
     db.session.add(login)
     db.session.flush()
     return login
@@ -111,7 +115,7 @@ def make_client(
                         email=address.key if address else None,
                         email_display=address.display if address else None,
                         is_primary=place == 0,
-                    )  # fmt: skip
+                    )
                 )
             session.add(client)
             session.flush()
@@ -148,9 +152,15 @@ def give_access(
                 sa.select(Contact).where(Contact.client_id == client_id, Contact.email == address.key)
             ).first()
             access = PortalAccess(
-                firm_id=world.firm_id, client_id=client_id, portal_user_id=user.id, email=address.key, scope=scope,
-                state=state, last_login_at=last_login_at, contact_id=contact.id if contact else None,
-            )  # fmt: skip
+                firm_id=world.firm_id,
+                client_id=client_id,
+                portal_user_id=user.id,
+                email=address.key,
+                scope=scope,
+                state=state,
+                last_login_at=last_login_at,
+                contact_id=contact.id if contact else None,
+            )
             session.add(access)
             session.flush()
             access_id = access.id
