@@ -127,6 +127,7 @@ def test_files_and_signing_go_through_the_same_window(
         (tmp_path / file).write_text(file)
     page.goto(f"{record}/send/file")
     page.set_input_files("input[type=file]", [tmp_path / "one.txt", tmp_path / "two.txt"])
+    page.get_by_label("Make visible at once").check()
     page.get_by_role("button", name="Upload").click()
     window = page.get_by_role("dialog", name="Client Portal")
     expect(window.get_by_text(f"Making 2 files visible to {name}")).to_be_visible()

@@ -58,6 +58,8 @@ def send(client_id: str) -> Answer:
         errors.pop("file_id", None)
     errors = file_errors | errors
     context = _choices(view, client, typed)
+    if "file_id" in errors and not context["pdfs"]:
+        errors["file"] = errors.pop("file_id")  # the only field there is for it
     changed = rows_button(view, ESIGN_REQUEST, typed)
     if changed is not None:
         return draw(view, client, ESIGN_REQUEST, changed, file_errors, **context)

@@ -36,7 +36,7 @@ def upload(client_id: str) -> Answer:
     client = view.client(client_id)
     view.need_licence(FILE_VISIBILITY.licence, FILE_VISIBILITY.plural)
     if request.method == "GET":
-        return page("staff/file_form.html", client=client, errors={}, visible=True)
+        return page("staff/file_form.html", client=client, errors={}, visible=False)
     visible = "visible" in request.form
     parts = [(part.stream, part.filename) for part in request.files.getlist("file") if part.filename]
     try:

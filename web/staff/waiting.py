@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased, joinedload
 
 from invites.scope import FirmView
+from mail import outbox
 from models import (
     AccessState,
     Client,
     Invite,
     InviteState,
     ItemView,
-    MailKind,
     MailState,
     Outbox,
     PortalAccess,
@@ -95,7 +95,7 @@ def last_mail_is(invite: type[Invite], states: Sequence[MailState]) -> sa.Column
     """The latest mail of an invite is in one of these states."""
     latest = (
         sa.select(sa.func.max(Outbox.id))
-        .where(Outbox.invite_id == invite.id, Outbox.kind == MailKind.INVITE)
+        .where(Outbox.invite_id == invite.id, outbox.tells_delivery())
         .correlate(invite)
         .scalar_subquery()
     )
@@ -105,7 +105,7 @@ def last_mail_is(invite: type[Invite], states: Sequence[MailState]) -> sa.Column
 def _undelivered(view: FirmView, now: datetime) -> list[tuple[Invite, MailState]]:
     latest = (
         sa.select(sa.func.max(Outbox.id))
-        .where(Outbox.invite_id == Invite.id, Outbox.kind == MailKind.INVITE)
+        .where(Outbox.invite_id == Invite.id, outbox.tells_delivery())
         .correlate(Invite)
         .scalar_subquery()
     )
