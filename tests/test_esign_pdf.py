@@ -504,6 +504,26 @@ def test_pages_that_share_their_resources_keep_their_own_stamps():
     assert "Page 2" in second
 
 
+def test_a_page_tree_in_disorder_keeps_its_pages_and_what_they_inherit():
+    def disorder(writer: PdfWriter) -> None:
+        top = inner(writer.root_object, "/Pages")
+        middle = DictionaryObject(
+            {NameObject("/Count"): NumberObject(7), NameObject("/Rotate"): NumberObject(90)}
+        )
+        reference = writer._add_object(middle)
+        middle[NameObject("/Kids")], middle[NameObject("/Parent")] = top["/Kids"], top.indirect_reference
+        for page in writer.pages:
+            page[NameObject("/Parent")] = reference
+            page.pop("/Rotate", None)
+        top[NameObject("/Kids")] = ArrayObject([reference])
+
+    data = rewritten(drawn(2), disorder)
+    assert inspect_pdf(data).sizes == ((800, 600), (800, 600))
+    result = sealed(data, Stamp(2, 0.25, 0.25, 0.5, 0.06, "signature", "Ada"))
+    assert picture(result, 1).tobytes() == picture(data, 1).tobytes()
+    assert ink(picture(data, 2), picture(result, 2))[1] == pytest.approx(0.25, abs=0.03)
+
+
 def test_frames_follow_the_shown_page():
     frame = page_frames(drawn(1, (300, 200)), [1])[1]
     assert (frame.width, frame.height) == pytest.approx((300, 200), abs=0.01)

@@ -16,13 +16,13 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import DictionaryObject, NameObject
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject
 
 MOST_PAGES: Final = 500
 WIDEST_PICTURE: Final = 3000
@@ -112,10 +112,9 @@ def inspect_pdf(data: bytes, *, most_pages: int = MOST_PAGES) -> PdfFacts:
         sizes = tuple(_size_of(document, index) for index in range(pages))
         if any(not (math.isfinite(width * height) and width >= 1 and height >= 1) for width, height in sizes):
             raise BadPdf(_DAMAGED)
-    _check_rewritable(data, pages)
-    return PdfFacts(
-        pages, sizes, len(data), hashlib.sha256(data).hexdigest(), form == pdfium.FORMTYPE_ACRO_FORM
-    )
+    has_form = form == pdfium.FORMTYPE_ACRO_FORM
+    _check_rewritable(with_form_fixed(data) if has_form else data, pages)
+    return PdfFacts(pages, sizes, len(data), hashlib.sha256(data).hexdigest(), has_form)
 
 
 def page_picture(data: bytes, page: int, width_px: int) -> bytes:
@@ -263,20 +262,31 @@ def _check_count(pages: int, most_pages: int) -> None:
         )
 
 
+_INHERITED: Final = ("/Resources", "/MediaBox", "/CropBox", "/Rotate")
+
+
 def editable(data: bytes) -> PdfWriter:
-    """The document in pypdf, its page tree put in order (some readers forgive what others need).
+    """The document in pypdf, all pages under one node (a tree with wrong counts or types is forgiven by some readers).
 
     Raises whatever pypdf raises at broken documents: the callers turn that into a BadPdf.
     """
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(data), strict=False))
-    for page in writer.pages:
+    pages = list(writer.pages)
+    for page in pages:
         page[NameObject("/Type")] = NameObject("/Page")
-        seen = set[int]()
-        above = page.get("/Parent", DictionaryObject()).get_object()
+        above, seen = page.get("/Parent", DictionaryObject()).get_object(), set[int]()
         while isinstance(above, DictionaryObject) and id(above) not in seen:
             seen.add(id(above))
-            above[NameObject("/Type")] = NameObject("/Pages")
+            for name in _INHERITED:
+                if name in above and name not in page:
+                    page[NameObject(name)] = above.raw_get(name)
             above = above.get("/Parent", DictionaryObject()).get_object()
+    top_reference = writer.root_object.raw_get("/Pages")
+    top = cast(DictionaryObject, top_reference.get_object())
+    top[NameObject("/Type")], top[NameObject("/Count")] = NameObject("/Pages"), NumberObject(len(pages))
+    top[NameObject("/Kids")] = ArrayObject(page.indirect_reference for page in pages)
+    for page in pages:
+        page[NameObject("/Parent")] = top_reference
     return writer
 
 
