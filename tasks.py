@@ -6,6 +6,7 @@ twice, costs nothing but a look.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -14,6 +15,8 @@ from flask import Flask, current_app
 import background
 import config
 from hooks.dispatch import dispatch_due
+from invites import expiry, reminders
+from mail.report_reader import read_reports
 from mail.worker import send_due
 from models import AcceptCode, IdempotentCall, LoginSession, RateLimit, unit_of_work, utc_now
 from workflows import storage
@@ -27,6 +30,9 @@ def register(app: Flask) -> None:
     background.on_wake(app, "mail", send_mail)
     background.on_wake(app, "facts", make_facts)
     background.on_wake(app, "seals", seal_documents)
+    background.every(app, "reminders", 10, send_reminders)
+    background.every(app, "expiries", 10, note_expiries)
+    background.every(app, "bounces", 1, read_bounces)
     background.every(app, "tidy", 60, tidy)
     background.every(app, "orphans", 1440, sweep_orphans)
 
@@ -45,6 +51,30 @@ def make_facts() -> None:
 def seal_documents() -> None:
     """Seal the eSign requests that everybody has signed."""
     seal_all_pending()
+
+
+def send_reminders() -> None:
+    """Queue the reminders and warnings that are due."""
+    _in_batches(reminders.remind_due)
+
+
+def note_expiries() -> None:
+    """Note the invites whose time is over, and tell those who invited. Nothing else depends on it."""
+    _in_batches(expiry.note_expired)
+    _in_batches(expiry.tell_inviters)
+
+
+def _in_batches(step: Callable[[], int]) -> None:
+    """Call `step`, each time in a unit of work of its own, until it finds nothing more."""
+    done = 1
+    while done and not background.stopping():
+        with unit_of_work():
+            done = step()
+
+
+def read_bounces() -> None:
+    """Read the delivery reports that wait in the drop folder and the mailbox, where one is set."""
+    read_reports(config.current())
 
 
 def tidy() -> None:

@@ -6,6 +6,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from invites.scope import seen_by
 from mail import outbox
 from models import (
     AccessState,
@@ -78,12 +79,8 @@ def open_work(access: PortalAccess) -> list[str]:
         )
     )
     surveys = db.session.scalar(
-        sa.select(sa.func.count())
-        .select_from(WorkItem)
-        .where(
-            WorkItem.client_id == access.client_id,
-            WorkItem.open.is_(True),
-            WorkItem.workflow == "client-request",
+        sa.select(sa.func.count()).where(
+            WorkItem.id.in_(seen_by(access)), WorkItem.open.is_(True), WorkItem.workflow == "client-request"
         )
     )
     words = []

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 import config
+from invites import schedule
 from invites.grants import grant_items
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew, token_of
 from invites.orders import InviteOrder, InviteResult, Outcome, Recipient
@@ -38,6 +39,7 @@ from models import (
     utc_now,
 )
 from models.address import Address, BadAddress, parse_address
+from models.failpoints import reach
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
 
     Works inside the caller's unit of work. The recipients' outcomes are those of the contract (`Outcome`).
     """
-    _lock(occasion.client)
+    lock_client(occasion.client)
     found = [_resolve(occasion, recipient) for recipient in order.recipients]
     people = {person.address.key: person for person in reversed(found) if isinstance(person, _Person)}
     # Held before the standings are read: an accept of this very moment is over by then and shows, or waits for us.
@@ -79,7 +81,8 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
     return results
 
 
-def _lock(client: Client) -> None:
+def lock_client(client: Client) -> None:
+    """Keep others from inviting to this client until the transaction ends. Taken before any lock on an invite."""
     # NO KEY UPDATE (`key_share`): the transaction has written rows that point at the client already, and so has the one
     # it may wait for; a full FOR UPDATE would wait for those too, and two orders at once would be a deadlock.
     db.session.flush()
@@ -212,6 +215,7 @@ def _insert(occasion: Occasion, order: InviteOrder, people: Sequence[_Person]) -
     now = utc_now()
     firm = occasion.member.firm
     days = order.expires_in_days or firm.invite_days or config.current().invite_days
+    ends = expiry(now, days, occasion.items, firm.time_zone)
     shared = {
         "firm_id": occasion.client.firm_id,
         "client_id": occasion.client.id,
@@ -223,7 +227,8 @@ def _insert(occasion: Occasion, order: InviteOrder, people: Sequence[_Person]) -
         "created_at": now,
         "last_asked_at": now,
         "expires_in_days": days,
-        "expires_at": expiry(now, days, occasion.items, firm.time_zone),
+        "expires_at": ends,
+        "remind_at": schedule.next_look(now, ends, schedule.days_of(firm), now),
         "generation": 1,
         "sends": 1,
         "ended_reason": "",
@@ -243,6 +248,7 @@ def _insert(occasion: Occasion, order: InviteOrder, people: Sequence[_Person]) -
     dialect = sqlite if db.session.get_bind().dialect.name == "sqlite" else postgresql
     statement = dialect.insert(Invite).on_conflict_do_nothing().returning(Invite)
     invites = list(db.session.scalars(statement, rows).unique())
+    reach("invite.after_insert")
     db.session.add_all(token_of(invite) for invite in invites)
     db.session.add_all(
         InviteItem(invite_id=invite.id, item_id=item.id, created_at=now)
@@ -288,6 +294,7 @@ def _join(
             due = expiry(now, 0, fresh, occasion.member.firm.time_zone)
             invite.expires_at = max(invite.expires_at, due)
             invite.last_asked_at, invite.sends = now, invite.sends + 1
+            schedule.replan(invite, occasion.member.firm)
             reason = "Added to the open invite. Earlier links stay valid."
             outcomes[key] = _result(person, Outcome.ADDED, reason, invite)
         else:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 import config
+from invites import schedule
 from mail import links, outbox
 from mail.outbox import NewMail
 from models import (
@@ -33,8 +34,10 @@ from models import (
     db,
     utc_now,
 )
-from models.errors import InviteNotPending
+from models.errors import Invalid, InviteNotPending
+from models.failpoints import reach
 
+MOST_DAYS = 90
 SAME_REQUEST = timedelta(seconds=60)  # double click, two colleagues: no second mail
 
 
@@ -81,6 +84,28 @@ def revoke(invite: Invite, member: TeamMember, reason: str = "") -> Invite:
     return invite
 
 
+def extend(invite: Invite, days: int, member: TeamMember) -> Invite:
+    """Let the invite's link work for `days` (1 to 90) from now, without a mail; never shorter than it would have.
+
+    Works on expired ones: the mailed link works again. Raises Invalid, or InviteNotPending where it has ended.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise Invalid({"days": [f"Choose 1 to {MOST_DAYS} days."]})
+    _lock(invite, "so it can't be extended")
+    ends = expiry(utc_now(), days, items_of(invite), member.firm.time_zone)
+    invite.expires_at = max(invite.expires_at, ends)
+    schedule.replan(invite, member.firm)
+    append_event(
+        "invite_extended",
+        firm_id=invite.firm_id,
+        workflow=invite.workflow,
+        actor=f"member:{member.id}",
+        client_id=invite.client_id,
+        invite_id=invite.id,
+    )
+    return invite
+
+
 def decline(invite: Invite, *, not_me: bool = False) -> Invite:
     """The person declines, or says the mail reached the wrong one. Raises InviteNotPending."""
     reason = "not_me" if not_me else "declined"
@@ -105,6 +130,7 @@ def claim_for_accept(invite: Invite, generation: int, now: datetime) -> bool:
         .execution_options(synchronize_session=False)
     )
     won = cast("sa.CursorResult[object]", db.session.execute(statement)).rowcount == 1
+    reach("accept.after_update")
     db.session.refresh(invite)
     return won
 
@@ -140,13 +166,11 @@ def expiry(now: datetime, days: int, items: Sequence[WorkItem], zone: str) -> da
     return max(ends)
 
 
-def _lock(invite: Invite) -> None:
+def _lock(invite: Invite, so: str = "so there is nothing to send again") -> None:
     locked = pending_invite(invite.client_id, invite.email)
     if locked is None or locked.id != invite.id:
         db.session.refresh(invite)
-        raise InviteNotPending(
-            f"This invite was {invite.state.value} already, so there is nothing to send again."
-        )
+        raise InviteNotPending(f"This invite was {invite.state.value} already, {so}.")
 
 
 def _end(invite: Invite, state: InviteState, reason: str) -> None:
@@ -168,8 +192,9 @@ def renew(invite: Invite, days: int | None, occasion: Occasion, items: Sequence[
     invite.expires_in_days = days or invite.expires_in_days
     invite.generation += 1
     invite.sends += 1
-    invite.last_asked_at = now
+    invite.last_asked_at, invite.reminded_until = now, None
     invite.expires_at = expiry(now, invite.expires_in_days, items, occasion.member.firm.time_zone)
+    schedule.replan(invite, occasion.member.firm)
     db.session.add(token_of(invite))
     append_event(
         "invite_resent",

@@ -181,6 +181,10 @@ class PortalView:
 
     @staticmethod
     def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[str]:
+        return PortalView._reached(sa.and_(whose, PortalAccess.state == AccessState.ACTIVE))
+
+    @staticmethod
+    def _reached(whose: sa.ColumnElement[bool]) -> sa.Select[str]:
         granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
         whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
         # Who is to sign sees what is to be signed, however this person came in (invited later, from the record).
@@ -191,7 +195,6 @@ class PortalView:
             .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
             .where(
                 whose,
-                PortalAccess.state == AccessState.ACTIVE,
                 WorkItem.visible.is_(True),
                 sa.or_(whole, granted, signs),
             )
@@ -207,6 +210,11 @@ class PortalView:
     def access_for(self, item: WorkItem) -> PortalAccess:
         """The access through which this login sees `item`. Raises Missing."""
         return _one(self.accesses().where(PortalAccess.client_id == item.client_id))
+
+
+def seen_by(access: PortalAccess) -> sa.Select[str]:
+    """The ids of the items that hang on this access: what it sees, or would see once it is restored."""
+    return PortalView._reached(PortalAccess.id == access.id)
 
 
 def can_see(access: PortalAccess, item: WorkItem) -> bool:

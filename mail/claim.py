@@ -30,6 +30,7 @@ from models import (
     db,
     new_id,
 )
+from models.outbox import INVITE_MAILS, REMINDERS
 
 MOST_CRASHES = 10
 CRASHED = "crash: ten workers in a row ended while they sent this mail"
@@ -176,10 +177,12 @@ def _dead_because(now: datetime) -> sa.ColumnElement[str | None]:
         .correlate(Outbox)
     )
     item = sa.exists().where(WorkItem.id == Outbox.item_id, WorkItem.visible.is_(True)).correlate(Outbox)
-    of_invite = Outbox.kind.in_([MailKind.INVITE, MailKind.ACCEPT_CODE])
+    of_invite = Outbox.kind.in_([*INVITE_MAILS, MailKind.ACCEPT_CODE])
+    stopped = sa.exists().where(Invite.id == Outbox.invite_id, Invite.reminds.is_(False)).correlate(Outbox)
     of_access = Outbox.kind.in_([MailKind.ITEM, MailKind.SIGN_IN])
     return sa.case(
         (sa.and_(of_invite, Outbox.invite_id.is_not(None), invite.is_not(None)), invite),
+        (sa.and_(Outbox.kind.in_(REMINDERS), stopped), "The reminders of this invite are switched off."),
         (sa.and_(Outbox.kind == MailKind.ACCEPT_CODE, ~code), "The code is not valid any more."),
         (sa.and_(of_access, ~access), "The person has no access at this moment."),
         (

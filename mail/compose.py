@@ -24,8 +24,9 @@ from mail.sealed import BrokenSeal, unseal
 from mail.settle import Result
 from mail.transport import Letter
 from mail.words import FirmFacts
-from models import Firm, MailKind, TeamMember, WorkItem
+from models import Firm, MailKind, TeamMember, WorkItem, utc_now
 from models.errors import Invalid
+from models.outbox import INVITE_MAILS
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ def _letter(settings: Settings, known: Facts, mail: Claimed) -> Letter:
             subject=rendered.subject,
             message_id=mail.message_id,
             date=mail.created_at,
+            unsubscribe=values.get("stop_link", ""),
         ),
         rendered.text,
         rendered.html,
@@ -95,7 +97,7 @@ def _letter(settings: Settings, known: Facts, mail: Claimed) -> Letter:
 
 def _sender_id(known: Facts, mail: Claimed) -> str | None:
     """Who sends: the row's, else for an invite's mail the one who invited."""
-    if mail.sender_id is None and mail.kind is MailKind.INVITE and mail.invite_id in known.invites:
+    if mail.sender_id is None and mail.kind in INVITE_MAILS and mail.invite_id in known.invites:
         inviter: str = known.invites[mail.invite_id].invited_by_id
         return inviter
     return mail.sender_id
@@ -120,6 +122,48 @@ def _invite(
         message=mail.params.get("message", ""),
         expires_at=invite.expires_at,
         link=links.invite_link(settings, invite.id, generation, mail.item_id),
+    )
+
+
+def _reminder(
+    settings: Settings, known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts
+) -> dict[str, Any]:
+    invite = known.invites[mail.invite_id or ""]
+    generation = mail.generation or invite.generation
+    return words.reminder_values(
+        firm,
+        sender=sender.name,
+        what=mail.params["what"],
+        name=mail.to_name,
+        address=invite.email_display,
+        client=known.clients[invite.client_id],
+        item=known.items.get(mail.item_id or ""),
+        expires_at=invite.expires_at,
+        link=links.invite_link(settings, invite.id, generation, mail.item_id),
+        stop_link=links.stop_link(settings, invite.id, generation),
+    )
+
+
+def _digest(
+    settings: Settings, known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts
+) -> dict[str, Any]:
+    named = facts.invite_ids_of(mail)
+    now = utc_now()
+    # Who was sent a fresh link or accepted meanwhile is no news any more.
+    invites = [known.invites[invite_id] for invite_id in named if known.invites[invite_id].is_expired(now)]
+    if not invites:
+        raise NothingLeft("None of these invites is expired any more.")
+    return words.digest_values(
+        firm,
+        name=mail.to_name,
+        address=mail.to_email,
+        lines=[
+            f"{invite.name or invite.email_display}, {known.clients[invite.client_id]}:"
+            f" {words.moment(invite.expires_at, firm.zone)}"
+            for invite in invites
+        ],
+        more=mail.params["count"] - len(named),
+        link=links.page_link(settings, mail.params["page"]),
     )
 
 
@@ -206,6 +250,9 @@ _VALUES: dict[MailKind, Callable[[Settings, Facts, Claimed, FirmFacts, SenderFac
     MailKind.ITEM: _item,
     MailKind.SIGN_IN: _sign_in,
     MailKind.STAFF_NOTICE: _notice,
+    MailKind.REMINDER: _reminder,
+    MailKind.EXPIRY_WARNING: _reminder,
+    MailKind.EXPIRY_DIGEST: _digest,
     MailKind.SECURITY: _security,
 }
 

@@ -36,7 +36,7 @@ class Facts:
 
 def load(mails: Sequence[Claimed]) -> Facts:
     """Read what the batch needs."""
-    invites = _by_id(Invite, (mail.invite_id for mail in mails))
+    invites = _by_id(Invite, (invite_id for mail in mails for invite_id in invite_ids_of(mail)))
     senders = {mail.sender_id for mail in mails} | {invite.invited_by_id for invite in invites.values()}
     item_ids = {item_id for mail in mails for item_id in item_ids_of(mail)}
     items = _rows(
@@ -61,6 +61,12 @@ def item_ids_of(mail: Claimed) -> list[str]:
     """The items a mail is about, in the order they joined it."""
     gathered: list[str] = mail.params.get("items", [])
     return gathered or ([mail.item_id] if mail.item_id else [])
+
+
+def invite_ids_of(mail: Claimed) -> list[str]:
+    """The invites a mail is about: its own, or those that a digest names."""
+    named: list[str] = mail.params.get("invites", [])
+    return named or ([mail.invite_id] if mail.invite_id else [])
 
 
 def firm_facts(firm: Firm) -> FirmFacts:

@@ -33,6 +33,11 @@ def invite_link(settings: Settings, invite_id: str, generation: int, item_id: st
     return f"{link}?item={quote(item_id, safe='')}" if item_id else link
 
 
+def stop_link(settings: Settings, invite_id: str, generation: int) -> str:
+    """The page behind `Stop these reminders`."""
+    return f"{settings.base_url}/portal/invite/{invite_token(settings, invite_id, generation)}/reminders"
+
+
 def accept_code(settings: Settings, accept_code_id: str) -> str:
     """The six digits that go with an accept that waits for them."""
     message = f"accept-code:{accept_code_id}".encode()

@@ -29,6 +29,7 @@ class Envelope:
     subject: str
     message_id: str
     date: datetime
+    unsubscribe: str = ""  # the page that ends mails of this kind (RFC 2369)
 
 
 def build(envelope: Envelope, text: str, html: str) -> bytes:
@@ -45,6 +46,7 @@ def build(envelope: Envelope, text: str, html: str) -> bytes:
             f"Subject: {text_header(envelope.subject)}",
             f"Date: {format_datetime(envelope.date.astimezone(UTC))}",
             f"Message-ID: {one_line(envelope.message_id)}",
+            *([f"List-Unsubscribe: <{one_line(envelope.unsubscribe)}>"] if envelope.unsubscribe else []),
             "Auto-Submitted: auto-generated",
             "MIME-Version: 1.0",
             f'Content-Type: multipart/alternative; boundary="{boundary}"',

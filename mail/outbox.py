@@ -20,6 +20,7 @@ from mail.addresses import sender_domain
 from mail.sealed import seal
 from models import MailKind, MailState, Outbox, Switch, after_commit, db, new_id, utc_now
 from models.errors import Missing, WrongState
+from models.outbox import REMINDERS
 
 HOLD = "outbox_hold"
 PAUSE = "relay_pause"
@@ -178,17 +179,23 @@ def _joined(mail: NewMail, now: datetime) -> Outbox | None:
 
 
 def delivery_of(invite_ids: Iterable[str]) -> dict[str, Outbox]:
-    """The latest invite mail of each invite, in one query; invites without one are left out."""
+    """The latest mail with each invite's link, in one query; invites without one are left out."""
     ids = list(invite_ids)
     if not ids:
         return {}
     latest = (
         sa.select(sa.func.max(Outbox.id))
-        .where(Outbox.invite_id.in_(ids), Outbox.kind == MailKind.INVITE)
+        .where(Outbox.invite_id.in_(ids), tells_delivery())
         .group_by(Outbox.invite_id)
     )
     rows = db.session.scalars(sa.select(Outbox).where(Outbox.id.in_(latest)))
     return {cast(str, row.invite_id): row for row in rows}
+
+
+def tells_delivery() -> sa.ColumnElement[bool]:
+    """The mail says whether the address can be reached: one with the invite's link; of reminders no dropped ones."""
+    lives = sa.and_(Outbox.kind.in_(REMINDERS), Outbox.state != MailState.CANCELLED)
+    return sa.or_(Outbox.kind == MailKind.INVITE, lives)
 
 
 def delivery_text(row: Outbox, paused: RelayPause | None = None) -> str:

@@ -82,6 +82,46 @@ def invite_values(
     }
 
 
+def reminder_values(
+    firm: FirmFacts,
+    *,
+    sender: str,
+    what: str,
+    name: str,
+    address: str,
+    client: str,
+    item: ItemFacts | None,
+    expires_at: datetime,
+    link: str,
+    stop_link: str,
+) -> dict[str, Any]:
+    """The values of a reminder, and of the warning before an invite ends: as the invite, without its message."""
+    values = invite_values(
+        firm, sender=sender, what=what, name=name, address=address, client=client, item=item, message="",
+        expires_at=expires_at, link=link,
+    )  # fmt: skip
+    ends_on = day(expires_at.astimezone(zone_of(firm.zone)).date())
+    return {**values, "ends_on": ends_on, "stop_link": stop_link}
+
+
+def digest_values(
+    firm: FirmFacts, *, name: str, address: str, lines: Sequence[str], more: int, link: str
+) -> dict[str, Any]:
+    """The values of the inviter's mail about invites that ran out: a line for each, and how many more."""
+    total = len(lines) + more
+    headline = "An invite has expired" if total == 1 else f"{total} invites have expired"
+    return plain_values(
+        firm,
+        name=name,
+        address=address,
+        headline=headline,
+        lines=list(lines),
+        more=more,
+        total=total,
+        link=link,
+    )
+
+
 def item_values(
     firm: FirmFacts,
     *,

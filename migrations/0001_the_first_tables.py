@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("colour", sa.String(length=7), nullable=False),
         sa.Column("shows_titles", sa.Boolean(), nullable=False),
         sa.Column("invite_days", sa.Integer(), nullable=True),
+        sa.Column("reminder_days", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("accept_needs_code", sa.Boolean(), nullable=True),
         sa.Column("time_zone", sa.String(length=60), nullable=False),
         sa.Column("language", sa.String(length=10), nullable=False),
@@ -123,6 +124,7 @@ def upgrade() -> None:
         ),
         sa.Column("permissions", sa.JSON(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("expiry_digest_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_team_member_firm_id"),
         sa.ForeignKeyConstraint(["login_id"], ["login.id"], name="fk_team_member_login_id"),
@@ -411,6 +413,11 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_reason", sa.String(length=24), nullable=False),
         sa.Column("access_id", sa.String(length=26), nullable=True),
+        sa.Column("reminds", sa.Boolean(), nullable=False),
+        sa.Column("remind_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reminded_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expiry_noted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expiry_told_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("generation >= 1", name="ck_invite_generation"),
         sa.ForeignKeyConstraint(["access_id"], ["portal_access.id"], name="fk_invite_access_id"),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_invite_client_id"),
@@ -422,8 +429,34 @@ def upgrade() -> None:
     op.create_index("ix_invite_client_id", "invite", ["client_id"], unique=False)
     op.create_index("ix_invite_contact_id", "invite", ["contact_id"], unique=False)
     op.create_index("ix_invite_email", "invite", ["email"], unique=False)
+    op.create_index(
+        "ix_invite_expiry",
+        "invite",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
+        postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
+    )
     op.create_index("ix_invite_firm_state", "invite", ["firm_id", "state", "created_at", "id"], unique=False)
     op.create_index("ix_invite_invited_by_id", "invite", ["invited_by_id"], unique=False)
+    op.create_index(
+        "ix_invite_remind",
+        "invite",
+        ["remind_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
+        postgresql_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_invite_untold",
+        "invite",
+        ["invited_by_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"),
+        postgresql_where=sa.text(
+            "state = 'pending' AND expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
+        ),
+    )
     op.create_index(
         "uq_invite_pending",
         "invite",
@@ -527,6 +560,9 @@ def upgrade() -> None:
                 "item",
                 "sign_in",
                 "staff_notice",
+                "reminder",
+                "expiry_warning",
+                "expiry_digest",
                 "security",
                 name="kind",
                 native_enum=False,
@@ -625,8 +661,28 @@ def downgrade() -> None:
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
     )
+    op.drop_index(
+        "ix_invite_untold",
+        table_name="invite",
+        sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"),
+        postgresql_where=sa.text(
+            "state = 'pending' AND expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
+        ),
+    )
+    op.drop_index(
+        "ix_invite_remind",
+        table_name="invite",
+        sqlite_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
+        postgresql_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
+    )
     op.drop_index("ix_invite_invited_by_id", table_name="invite")
     op.drop_index("ix_invite_firm_state", table_name="invite")
+    op.drop_index(
+        "ix_invite_expiry",
+        table_name="invite",
+        sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
+        postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
+    )
     op.drop_index("ix_invite_email", table_name="invite")
     op.drop_index("ix_invite_contact_id", table_name="invite")
     op.drop_index("ix_invite_client_id", table_name="invite")
@@ -645,6 +701,7 @@ def downgrade() -> None:
     op.drop_index("ix_portal_access_client_id", table_name="portal_access")
     op.drop_table("portal_access")
     op.drop_table("answer")
+    op.drop_index("ix_work_item_workflow_status", table_name="work_item")
     op.drop_index("ix_work_item_firm_id", table_name="work_item")
     op.drop_index("ix_work_item_client_workflow", table_name="work_item")
     op.drop_table("work_item")

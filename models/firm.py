@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,6 +26,8 @@ class Firm(Base):
     invite_days: Mapped[int | None] = mapped_column(
         sa.CheckConstraint("invite_days BETWEEN 1 AND 90", name="invite_days")
     )
+    # On which days after a mail a reminder follows, e.g. [3, 7, 14]; [] for never, NULL for REMINDER_DAYS.
+    reminder_days: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     accept_needs_code: Mapped[bool | None]
     time_zone: Mapped[str] = mapped_column(sa.String(60), default="UTC")
     language: Mapped[str] = mapped_column(sa.String(10), default="en")

@@ -28,6 +28,11 @@ class InviteState(enum.StrEnum):
     REVOKED = "revoked"
 
 
+def _open_index(name: str, column: str, condition: str) -> sa.Index:
+    where = sa.text(f"state = 'pending' AND {condition}")
+    return sa.Index(name, column, sqlite_where=where, postgresql_where=where)
+
+
 class Invite(Base):
     """One address asked to join one client's portal."""
 
@@ -42,6 +47,12 @@ class Invite(Base):
             postgresql_where=sa.text("state = 'pending'"),
         ),
         sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
+        # What the periodic jobs look for; empty of all that is dealt with.
+        _open_index("ix_invite_remind", "remind_at", "remind_at IS NOT NULL"),
+        _open_index("ix_invite_expiry", "expires_at", "expiry_noted_at IS NULL"),
+        _open_index(
+            "ix_invite_untold", "invited_by_id", "expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
+        ),
         sa.CheckConstraint("generation >= 1", name="generation"),
     )
 
@@ -67,6 +78,13 @@ class Invite(Base):
     ended_at: Mapped[datetime | None]  # accepted, declined or revoked
     ended_reason: Mapped[str] = mapped_column(sa.String(24), default="")  # e.g. not_me, address_changed
     access_id: Mapped[str | None] = link("portal_access", nullable=True, index=False)
+    reminds: Mapped[bool] = mapped_column(
+        default=True
+    )  # the switch; off for good once the person stopped them
+    remind_at: Mapped[datetime | None]  # when to look whether a mail is due; NULL for never again
+    reminded_until: Mapped[datetime | None]  # the schedule up to here is dealt with
+    expiry_noted_at: Mapped[datetime | None]  # the event of this expiry is written
+    expiry_told_at: Mapped[datetime | None]  # the inviter's digest names it
 
     invited_by: Mapped[Any] = relationship("TeamMember", lazy="joined", innerjoin=True)
     client: Mapped[Any] = relationship("Client")

@@ -73,6 +73,7 @@ class TeamMember(Base):
     sees: Mapped[Sees] = state_column(Sees, Sees.ALL, "sees")
     permissions: Mapped[list[Any]] = mapped_column(default=list)
     active: Mapped[bool] = mapped_column(default=True)
+    expiry_digest_at: Mapped[datetime | None]  # the latest mail about expired invites; one a day at most
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     login: Mapped[Login] = relationship(lazy="joined", innerjoin=True)

@@ -38,7 +38,14 @@ class MailKind(enum.StrEnum):
     ITEM = "item"  # depends on an active access
     SIGN_IN = "sign_in"  # depends on an active access
     STAFF_NOTICE = "staff_notice"
+    REMINDER = "reminder"  # depends on invite, generation, and on the reminders' switch
+    EXPIRY_WARNING = "expiry_warning"  # the same
+    EXPIRY_DIGEST = "expiry_digest"  # to the inviter: whose invites ran out
     SECURITY = "security"  # password reset and the like, written by Flask-Security
+
+
+REMINDERS = (MailKind.REMINDER, MailKind.EXPIRY_WARNING)
+INVITE_MAILS = (MailKind.INVITE, *REMINDERS)  # those that carry an invite's link
 
 
 class Outbox(Base):

@@ -32,6 +32,16 @@ class RecipientSchema(Strict):
             raise ma.ValidationError("Give an email or a contact_id.", "email")
 
 
+class ChangeAddressSchema(Strict):
+    """Where an invite should go instead."""
+
+    email = Text(
+        most=320,
+        required=True,
+        metadata={"label": "New address", "description": "the address the person is invited by instead"},
+    )
+
+
 class InviteOrderSchema(Strict):
     """Whom to invite, with what words."""
 

@@ -176,6 +176,19 @@ KINDS: dict[str, dict[str, Any]] = {
         FIRM, name="Dana", address="d@x.example", headline="An invite ended", paragraphs=["One.", "Two."],
         button="Open the record", link=LINK,
     ),
+    "reminder": words.reminder_values(
+        FirmFacts("Northwind Tax", "+1 555 0100", shows_titles=True), sender="Dana Reyes", what="sent you a survey",
+        name="Charles", address="charles@engine-works.com", client="Byron Family", item=ITEM, expires_at=ENDS,
+        link=LINK, stop_link=LINK + "/reminders",
+    ),
+    "expiry_warning": words.reminder_values(
+        FIRM, sender="Dana Reyes", what="sent you a survey", name="", address="charles@engine-works.com", client="B",
+        item=None, expires_at=ENDS, link=LINK, stop_link=LINK + "/reminders",
+    ),
+    "expiry_digest": words.digest_values(
+        FIRM, name="Dana Reyes", address="d@x.example", lines=["Ada Byron, Byron Family: 3 Nov 2026, 17:00 (UTC)"],
+        more=2, link=LINK,
+    ),
     "security": words.plain_values(
         FirmFacts(), name="Dana", address="d@x.example", headline="Choose a new password", paragraphs=["One."],
         button="Choose", link=LINK,

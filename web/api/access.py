@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from invites import access as doors
+from invites import change_address
 from models import PortalAccess, TeamMember, unit_of_work
-from schemas.answers import AccessAnswer, page_of
+from schemas.answers import AccessAnswer, InviteAnswer, page_of
 from schemas.api import ListQuery
+from schemas.invites import ChangeAddressSchema
 from web.api import answers
 from web.api.common import Call, blueprint, page, view
 
@@ -79,3 +81,19 @@ class SendSignIn(Call):
             access = firm.access(access_id)
             doors.send_sign_in(access, firm.member)
         return answers.accesses([access])[0]
+
+
+@blp.route("/access/<access_id>/change-address")
+class ChangeAddress(Call):
+    """Another address for somebody who has joined."""
+
+    @blp.arguments(ChangeAddressSchema)
+    @blp.response(201, InviteAnswer)
+    def post(self, body: dict[str, Any], access_id: str) -> dict[str, Any]:
+        """Remove this access and invite the new address with the same items; the login is never edited"""
+        with unit_of_work():
+            firm = view()
+            access = firm.access(access_id)
+            result = change_address.of_access(access, firm.member, body["email"])
+            invite = change_address.invite_of(result, access.client_id)
+        return answers.invites([invite])[0]

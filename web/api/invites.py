@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from invites import lifecycle
+from invites import change_address, lifecycle
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.step import RECORD
@@ -14,7 +14,7 @@ from models import Invite, InviteState, db, unit_of_work
 from models.address import BadAddress, parse_address
 from schemas.answers import InviteAnswer, InviteResultsAnswer, page_of
 from schemas.api import DryRunQuery, InvitesQuery
-from schemas.invites import InviteOrderSchema
+from schemas.invites import ChangeAddressSchema, InviteOrderSchema
 from web.api import answers
 from web.api.common import Call, blueprint, kept, need_one_good, order_of, page, view
 
@@ -104,6 +104,22 @@ class Revoke(Call):
         with unit_of_work():
             firm = view()
             invite = lifecycle.revoke(firm.invite(invite_id), firm.member)
+        return answers.invites([invite])[0]
+
+
+@blp.route("/invites/<invite_id>/change-address")
+class ChangeAddress(Call):
+    """Another address for a pending invite."""
+
+    @blp.arguments(ChangeAddressSchema)
+    @blp.response(201, InviteAnswer)
+    def post(self, body: dict[str, Any], invite_id: str) -> dict[str, Any]:
+        """Change the address: the old invite is revoked, its items go to the new one"""
+        with unit_of_work():
+            firm = view()
+            old = firm.invite(invite_id)
+            result = change_address.of_invite(old, firm.member, body["email"])
+            invite = change_address.invite_of(result, old.client_id)
         return answers.invites([invite])[0]
 
 

@@ -17,6 +17,7 @@ from web.portal import (
     invite,
     invite_answers,
     items,
+    reminders,
     settings,
 )
 
@@ -26,6 +27,7 @@ def register(app: Flask) -> None:
     for module in (
         invite,
         invite_answers,
+        reminders,
         home,
         items,
         client_request,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
+from web.staff.change_address import bp as change_address
 from web.staff.clients import bp as clients
 from web.staff.contacts import bp as contacts
 from web.staff.esign import bp as esign
+from web.staff.expired import bp as expired
 from web.staff.files import bp as files
 from web.staff.home import bp as home
 from web.staff.items import bp as items
@@ -24,6 +26,8 @@ BLUEPRINTS = (
     contacts,
     record,
     people,
+    change_address,
+    expired,
     files,  # its own send page stands before the general one
     esign,
     sending,

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, flash, redirect, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from invites import access as accesses
-from invites import lifecycle
+from invites import lifecycle, reminders
 from invites.standing import StandingKey
 from mail import outbox
 from models import Invite, PortalAccess, TeamMember, unit_of_work
@@ -102,6 +102,20 @@ def resend(invite_id: str) -> Response:
         lifecycle.resend(invite, view.member, _what(invite))
         client_id, who = invite.client_id, invite.name or invite.email_display
     flash(f"{who} gets a fresh link. Older links say that a newer mail was sent.", "success")
+    if request.form.get("back") == "expired":
+        return redirect(url_for("staff_expired.expired"), 303)
+    return _to_record(client_id)
+
+
+@bp.post("/invites/<invite_id>/reminders/<any(on, off):on>")
+@staff_page
+def switch_reminders(invite_id: str, on: str) -> Response:
+    """Whether this invite is followed by reminders."""
+    view = firm_view()
+    with unit_of_work():
+        invite = reminders.switch(view.invite(invite_id), view.member, on=on == "on")
+        client_id, who = invite.client_id, invite.name or invite.email_display
+    flash(f"Reminders to {who} are switched {on}.", "success")
     return _to_record(client_id)
 
 
@@ -221,11 +235,22 @@ def _actions(line: PersonLine, client_id: str) -> list[Action]:
         return [again, *edit] if line.contact else []
     if standing.invite is None:
         return edit
+    edit = [
+        Action(
+            "Change address", url_for("staff_change_address.of_invite", invite_id=standing.invite.id), "link"
+        )
+    ]
     ask = Action("Revoke invite", url_for("staff_people.ask_revoke", invite_id=standing.invite.id), "ask")
     mend = Action("Resend invite", url_for("staff_people.resend", invite_id=standing.invite.id))
     if key is StandingKey.BOUNCED:
         return [*edit, mend, ask]
-    return [mend, *edit, ask]
+    return [mend, *edit, ask, _reminders(standing.invite)]
+
+
+def _reminders(invite: Invite) -> Action:
+    on = "off" if invite.reminds else "on"
+    url = url_for("staff_people.switch_reminders", invite_id=invite.id, on=on)
+    return Action(f"Switch reminders {on}", url)
 
 
 def _access_actions(access: PortalAccess, key: StandingKey, again: Action | None) -> list[Action]:
@@ -235,7 +260,10 @@ def _access_actions(access: PortalAccess, key: StandingKey, again: Action | None
     remove = Action("Remove access", url("ask_end", what="remove"), "ask")
     if key is StandingKey.ACTIVE:
         suspend = Action("Suspend", url("ask_end", what="suspend"), "ask")
-        return [Action("Resend invite", url("send_sign_in")), suspend, remove]
+        change = Action(
+            "Change address", url_for("staff_change_address.of_access", access_id=access.id), "link"
+        )
+        return [Action("Resend invite", url("send_sign_in")), change, suspend, remove]
     restore = Action("Restore access", url("restore"))
     if key is StandingKey.SUSPENDED:
         return [restore, remove]
