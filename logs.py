@@ -21,7 +21,9 @@ def init_logs(settings: Settings) -> None:
     if settings.log_format == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=False)]
+        # The default shows the local variables of every frame: addresses and tokens have no place in a log.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -45,8 +47,12 @@ def init_logs(settings: Settings) -> None:
         "alembic",
         "mail.log",
         "waitress.queue",
-        "pyhanko",
-        "pyhanko_certvalidator",
         "fontTools",
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for alarmed in (
+        "pyhanko",
+        "pyhanko_certvalidator",
+        "pypdf",
+    ):  # tracebacks for a hostile upload we refuse anyway
+        logging.getLogger(alarmed).setLevel(logging.CRITICAL)
