@@ -37,6 +37,7 @@ from config import Settings
 from mail import mailbox
 from mail.addresses import one_line
 from mail.outcomes import Outcome, Permanent, RelayBroken, Sent, Temporary
+from models.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -224,6 +225,7 @@ class HardenedConnection(flask_mail.Connection):
 
     def _mail(self, message: Letter, envelope_from: str, *, reset: bool) -> Outcome:
         host = self.host or self.configure_host()
+        reach("delivery.after_connect")
         try:
             if reset:
                 self._expect("greeting", host.rset(), 250)
@@ -236,6 +238,7 @@ class HardenedConnection(flask_mail.Connection):
             host.putcmd("data")
             self._expect("data", host.getreply(), 354)
             host.send(_dotted(message.as_bytes()))
+            reach("delivery.after_data_sent")
         except (smtplib.SMTPException, OSError) as error:
             raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
         try:
@@ -285,9 +288,10 @@ class HardenedConnection(flask_mail.Connection):
 
     def _tell(self, message: Letter) -> None:
         try:
+            reach("delivery.after_accept")
             email_dispatched.send(self.app, message=message)
         except Exception:  # the mail is sent, and a receiver's error must not send it twice
-            log.exception("a receiver of email_dispatched raised", message_id=message.msgId)
+            log.exception("what came after the 250 raised", message_id=message.msgId)
 
     def _say(self, line: str) -> None:
         if self.said is not None:

@@ -18,6 +18,7 @@ from config import Settings
 from mail import claim, compose, outbox, settle
 from mail.relay import Relay
 from models import db, unit_of_work, utc_now
+from models.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +58,11 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
     pause = outbox.relay_pause()
     if pause is not None and pause.until > clock():
         return None
+    reach("delivery.before_claim")
     with unit_of_work():
         # After a pause a single mail goes first, to see whether the relay is back.
         claimed = claim.claim(1 if pause else BATCH, clock(), settings.lease_seconds)
+    reach("delivery.after_claim")
     if not claimed:
         return None
     begin_until = time.monotonic() + settings.lease_seconds - settings.mail_deadline_seconds
@@ -78,8 +81,11 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
 
 
 def _settle(results: list[settle.Result], clock: Callable[[], datetime]) -> int:
+    reach("delivery.before_settle")
     with unit_of_work():
-        return settle.settle(results, clock())
+        sent = settle.settle(results, clock())
+    reach("delivery.after_settle")
+    return sent
 
 
 def _pause(reason: str, now: datetime) -> None:
