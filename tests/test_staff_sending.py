@@ -122,6 +122,36 @@ def _answer(app: Flask, item_id: str, login_id: str, values: dict[str, str]) -> 
             )
 
 
+def test_choose_people_opens_the_window_where_everybody_sees_it_already(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
+    give_access(world, byron, ADA)
+    form = dana.open(f"/clients/{byron}/send/client-request")
+    labels = [one.text_content() for one in form.tree.xpath("//div[@class='actions']/button")]
+    assert labels == ["Send client request", "Choose people"]
+    window = form.press("do=people", title="Organizer")
+    assert "Sending “Organizer” to Byron Family" in window.words
+    assert items(app) == []
+    window.press("do=send", **{f"people-{window.row('William')}-tick": "1"})
+    assert [item.title for item in items(app)] == ["Organizer"]
+    sent = dana.open(f"/clients/{byron}/send/client-request").press(title="At once")
+    assert "“At once” is sent to Byron Family." in sent.words
+
+
+def test_choose_people_of_an_upload_and_of_a_document(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
+    give_access(world, byron, ADA)
+    page = dana.open(f"/clients/{byron}/send/file")
+    window = page.press("do=people", file=[(io.BytesIO(b"one"), "one.txt")])
+    assert "Making “one.txt” visible to Byron Family" in window.words
+    assert [item.visible for item in items(app)] == [False]
+    page = dana.open(f"/clients/{byron}/send/esign-request")
+    pdf = (io.BytesIO(engagement_letter("Northwind Tax", "Byron Family", 2026)), "letter.pdf")
+    window = page.press("do=people", file=[pdf])
+    assert "Sending “letter.pdf” to Byron Family" in window.words
+
+
 # Files --------------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,17 @@ from models import WorkItem, db, unit_of_work
 from models.errors import Invalid, Missing, TooLarge
 from web.access_rules import staff_page
 from web.staff.common import firm_view, page
-from web.staff.window import Answer, Place, from_window, handle, leave, send_at_once, show, works_at_once
+from web.staff.window import (
+    Answer,
+    Place,
+    from_window,
+    handle,
+    leave,
+    send_at_once,
+    show,
+    wants_people,
+    works_at_once,
+)
 from workflows import sending, storage
 from workflows.file_visibility import uploads, visibility
 from workflows.file_visibility.declaration import FILE_VISIBILITY
@@ -37,7 +47,8 @@ def upload(client_id: str) -> Answer:
     view.need_licence(FILE_VISIBILITY.licence, FILE_VISIBILITY.plural)
     if request.method == "GET":
         return page("staff/file_form.html", client=client, errors={}, visible=False)
-    visible = "visible" in request.form
+    choose = wants_people(request.form)
+    visible = choose or "visible" in request.form
     parts = [(part.stream, part.filename) for part in request.files.getlist("file") if part.filename]
     try:
         if len(parts) > UPLOADS_MOST:
@@ -58,7 +69,7 @@ def upload(client_id: str) -> Answer:
         )
         return leave(_files_url(client_id))
     place = _place(view, client_id, ids)
-    if not place.step.opens:
+    if not place.step.opens and not choose:
         return send_at_once(place)
     return leave_to_window(client_id, ids)
 

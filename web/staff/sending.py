@@ -1,8 +1,9 @@
 """The send form of every workflow: drawn from its schema, checked by its schema, followed by the Client Portal window.
 
-A form is posted three ways: without `do` it was filled in and goes on to the window (or is sent at once where everybody
-can see the item already); with `do` it comes from the window; with `rows` staff pressed a button of a list of rows
-(add, remove, up, down) in a browser without scripts, and get the form again.
+A form is posted four ways: without `do` it was filled in and goes on to the window (or is sent at once where everybody
+can see the item already); with `do=people` it goes on to the window in any case; with another `do` it comes from the
+window; with `rows` staff pressed a button of a list of rows (add, remove, up, down) in a browser without scripts, and
+get the form again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from schemas.questions import TYPES
 from web.access_rules import staff_page
 from web.forms import field_errors, hidden_pairs, read_rows
 from web.staff.common import checked, firm_view, page
-from web.staff.window import Answer, Commit, Place, from_window, handle, send_at_once, show
+from web.staff.window import Answer, Commit, Place, from_window, handle, send_at_once, show, wants_people
 from workflows import sending
 from workflows.client_request import templates
 from workflows.registry import Workflow, installed
@@ -76,7 +77,7 @@ def go_on(
     place = _place(view, client, workflow, typed, data, title, step)
     if from_window(request.form):
         return handle(place)
-    if step.opens:
+    if step.opens or wants_people(request.form):
         return show(place)
     try:
         return send_at_once(place)

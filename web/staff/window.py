@@ -31,6 +31,8 @@ from web.staff import sent
 from web.staff.common import page
 from web.staff.window_form import WindowState, posted, templates_for, untouched
 
+PEOPLE = "people"  # the form's button `Choose people`
+
 Answer = str | AnyResponse | tuple[str, int]
 # Runs inside the unit of work: makes everything real and says what came of each person.
 Commit = Callable[[InviteOrder | None], list[InviteResult]]
@@ -70,7 +72,13 @@ def wants_fragment() -> bool:
 
 def from_window(form: Mapping[str, str]) -> bool:
     """Whether a post comes from the window (any of its buttons) and not from the form before it."""
-    return "do" in form or "insert_template" in form or any(name.startswith("people-") for name in form)
+    wish = form.get("do", PEOPLE)
+    return wish != PEOPLE or "insert_template" in form or any(name.startswith("people-") for name in form)
+
+
+def wants_people(form: Mapping[str, str]) -> bool:
+    """Whether the form before the window asks for it even where everybody can see the item already."""
+    return form.get("do") == PEOPLE
 
 
 def leave(url: str) -> AnyResponse:
