@@ -22,7 +22,12 @@ from config import Settings
 # Words that stand in a header as they are: no quotes, commas, brackets, dots or anything else with a meaning.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _PLAIN_TEXT = re.compile(r"[\x20-\x7e]*\Z")
+_FOLDS_AT = 66
 _LONGEST_WORD = 500  # a line may have 998 characters
+
+# RFC 5322's dot-atom on both sides, as every address we took in looks.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_PLAIN_SPEC = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 _UTF8 = Charset("utf-8")
 _UTF8.header_encoding = SHORTEST
@@ -34,6 +39,8 @@ class BadHeader(ValueError):
 
 def one_line(text: str) -> str:
     """The text without line ends, control characters and marks that change the direction of reading."""
+    if _PLAIN_TEXT.match(text):
+        return " ".join(text.split())
     kept = (" " if unicodedata.category(letter) in {"Cc", "Zl", "Zp", "Cs"} else letter for letter in text)
     kept_text = "".join(letter for letter in kept if letter not in _DIRECTION)
     return " ".join(kept_text.split())
@@ -71,6 +78,8 @@ def text_header(text: str) -> str:
 @lru_cache(maxsize=4096)
 def plain_address(address: str) -> str:
     """The bare ASCII address, as it goes into the envelope. Raises BadHeader."""
+    if _PLAIN_SPEC.fullmatch(address):  # nearly all; the parser below costs more than the rest of the mail
+        return address
     try:
         spec = Address(addr_spec=address)
         address.encode("ascii")
@@ -105,8 +114,10 @@ def _is_plain(text: str, letters: re.Pattern[str]) -> bool:
 
 
 def _folded(text: str) -> str:
+    if len(text) <= _FOLDS_AT:
+        return text
     # The text has single spaces only, and a reader makes one of each line end and the space behind it.
-    return "\r\n ".join(textwrap.wrap(text, 66, break_long_words=False, break_on_hyphens=False))
+    return "\r\n ".join(textwrap.wrap(text, _FOLDS_AT, break_long_words=False, break_on_hyphens=False))
 
 
 def _encoded(text: str) -> str:

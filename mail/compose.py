@@ -1,4 +1,4 @@
-"""From a claimed row to the mail's bytes, and the same for the window's preview.
+"""From claimed rows to the bytes of the mails. The window's preview: `mail/preview.py`.
 
 The words lie in templates/mail/<kind>/, what they are filled with comes from mail/words.py. A mail that can't be
 written fails at its first attempt, with a reason staff can read, and takes no other mail with it.
@@ -7,8 +7,6 @@ written fails at its first attempt, with a reason staff can read, and takes no o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import jinja2
@@ -22,15 +20,17 @@ from mail.outcomes import Dropped, Permanent
 from mail.relay import Ready
 from mail.sealed import BrokenSeal, unseal
 from mail.settle import Result
+from mail.stencil import Person, Stencil, stand_in
 from mail.transport import Letter
 from mail.words import FirmFacts
-from models import Firm, MailKind, TeamMember, WorkItem, utc_now
+from models import MailKind, utc_now
 from models.errors import Invalid
 from models.outbox import INVITE_MAILS
 
 log = structlog.get_logger(__name__)
 
 NOBODY = SenderFacts("", "")
+NO_FIRM = FirmFacts()
 
 
 class NothingLeft(Exception):
@@ -43,11 +43,12 @@ def compose(settings: Settings, mails: Sequence[Claimed]) -> tuple[list[Ready], 
     Reads from the database; the caller ends that transaction before it sends.
     """
     known = facts.load(mails)
+    writer = _Writer(settings, known)
     ready: list[Ready] = []
     results: list[Result] = []
     for mail in mails:
         try:
-            ready.append(Ready(mail, _letter(settings, known, mail)))
+            ready.append(Ready(mail, writer.write(mail)))
         except NothingLeft as error:
             results.append(Result(mail, Dropped(str(error))))
         except BrokenSeal as error:
@@ -61,38 +62,95 @@ def compose(settings: Settings, mails: Sequence[Claimed]) -> tuple[list[Ready], 
     return ready, results
 
 
-def _letter(settings: Settings, known: Facts, mail: Claimed) -> Letter:
-    firm = known.firms.get(mail.firm_id or "", FirmFacts())
-    sender = known.senders.get(_sender_id(known, mail) or "", NOBODY)
-    values = _VALUES[mail.kind](settings, known, mail, firm, sender)
+def write(settings: Settings, known: Facts, mail: Claimed) -> Letter:
+    """One mail the plain way, by itself. What a stencil gives must equal this byte for byte."""
+    values = _VALUES[mail.kind](settings, known, mail, _firm(known, mail), _sender(known, mail))
     rendered = render.render(mail.kind.value, values)
+    envelope = _envelope(settings, known, mail, rendered.subject, values.get("stop_link", ""))
+    return _letter(envelope, rendered, mime.build(envelope, rendered.text, rendered.html))
+
+
+class _Writer:
+    """Writes the mails of one batch: each distinct one once, as a stencil, and then the persons' parts."""
+
+    def __init__(self, settings: Settings, known: Facts) -> None:
+        self._settings, self._known = settings, known
+        self._stencils: dict[tuple[object, ...], Stencil | None] = {}
+
+    def write(self, mail: Claimed) -> Letter:
+        """The letter. Raises what `write()` raises."""
+        if mail.kind not in INVITE_MAILS:
+            return write(self._settings, self._known, mail)
+        person = _person(self._settings, self._known, mail)
+        stencil = self._stencil(mail, person) if person.is_ordinary else None
+        if stencil is None:
+            return write(self._settings, self._known, mail)
+        rendered, text, html = stencil.fill(person)
+        envelope = _envelope(self._settings, self._known, mail, rendered.subject, person.stop_link)
+        return _letter(envelope, rendered, mime.assemble(envelope, text, html))
+
+    def _stencil(self, mail: Claimed, person: Person) -> Stencil | None:
+        """The stencil of this mail, cut where it is the first of its kind; None where there can be none."""
+        firm, invite = _firm(self._known, mail), self._known.invites[mail.invite_id or ""]
+        key = (
+            mail.kind,
+            mail.firm_id,
+            _sender_id(self._known, mail),
+            mail.item_id,
+            invite.client_id if firm.shows_titles else "",  # else no mail names the client
+            mail.params.get("what"),
+            mail.params.get("message"),
+            invite.expires_at.replace(second=0, microsecond=0),
+            person.has_rest,
+        )
+        if key not in self._stencils:
+            self._stencils[key] = None
+            sender = _sender(self._known, mail)
+            values = _INVITE_VALUES[mail.kind](self._known, mail, firm, sender, stand_in(person.has_rest))
+            rendered = render.render(mail.kind.value, values)
+            if Stencil.fits(rendered, values["message"]):
+                self._stencils[key] = Stencil(rendered)
+        return self._stencils[key]
+
+
+def _envelope(
+    settings: Settings, known: Facts, mail: Claimed, subject: str, unsubscribe: str
+) -> mime.Envelope:
+    firm, sender = _firm(known, mail), _sender(known, mail)
     configured_name, from_address = addresses.sender(settings)
     reply_to = sender.email or firm.reply_to
-    raw = mime.build(
-        mime.Envelope(
-            from_name=firm.name if mail.firm_id else configured_name or firm.name,
-            from_address=from_address,
-            to_name=mail.to_name,
-            to_address=mail.to_email,
-            reply_to_name=(sender.name if sender.email else firm.name) if reply_to else "",
-            reply_to_address=reply_to or from_address,
-            subject=rendered.subject,
-            message_id=mail.message_id,
-            date=mail.created_at,
-            unsubscribe=values.get("stop_link", ""),
-        ),
-        rendered.text,
-        rendered.html,
+    return mime.Envelope(
+        from_name=firm.name if mail.firm_id else configured_name or firm.name,
+        from_address=from_address,
+        to_name=mail.to_name,
+        to_address=mail.to_email,
+        reply_to_name=(sender.name if sender.email else firm.name) if reply_to else "",
+        reply_to_address=reply_to or from_address,
+        subject=subject,
+        message_id=mail.message_id,
+        date=mail.created_at,
+        unsubscribe=unsubscribe,
     )
+
+
+def _letter(envelope: mime.Envelope, rendered: render.Rendered, raw: bytes) -> Letter:
     return Letter(
-        sender=from_address,
-        recipient=addresses.plain_address(mail.to_email),
+        sender=envelope.from_address,
+        recipient=addresses.plain_address(envelope.to_address),
         subject=rendered.subject,
         body=rendered.text,
         html=rendered.html,
-        message_id=mail.message_id,
+        message_id=envelope.message_id,
         raw=raw,
     )
+
+
+def _firm(known: Facts, mail: Claimed) -> FirmFacts:
+    return known.firms.get(mail.firm_id or "", NO_FIRM)
+
+
+def _sender(known: Facts, mail: Claimed) -> SenderFacts:
+    return known.senders.get(_sender_id(known, mail) or "", NOBODY)
 
 
 def _sender_id(known: Facts, mail: Claimed) -> str | None:
@@ -106,42 +164,65 @@ def _sender_id(known: Facts, mail: Claimed) -> str | None:
 # The values of each kind. A new kind is a folder of templates and one function here --------------------------------
 
 
-def _invite(
-    settings: Settings, known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts
-) -> dict[str, Any]:
+def _person(settings: Settings, known: Facts, mail: Claimed) -> Person:
+    """What of an invite's mail is the person's own."""
     invite = known.invites[mail.invite_id or ""]
     generation = mail.generation or invite.generation
+    return Person(
+        name=mail.to_name,
+        address=invite.email_display,
+        link=links.invite_link(settings, invite.id, generation, mail.item_id),
+        stop_link="" if mail.kind is MailKind.INVITE else links.stop_link(settings, invite.id, generation),
+    )
+
+
+def _invite(
+    known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts, person: Person
+) -> dict[str, Any]:
+    invite = known.invites[mail.invite_id or ""]
     return words.invite_values(
         firm,
         sender=sender.name,
         what=mail.params.get("what", "invited you to the Client Portal"),
-        name=mail.to_name,
-        address=invite.email_display,
+        name=person.name,
+        address=person.address,
         client=known.clients[invite.client_id],
         item=known.items.get(mail.item_id or ""),
         message=mail.params.get("message", ""),
         expires_at=invite.expires_at,
-        link=links.invite_link(settings, invite.id, generation, mail.item_id),
+        link=person.link,
     )
 
 
 def _reminder(
-    settings: Settings, known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts
+    known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts, person: Person
 ) -> dict[str, Any]:
     invite = known.invites[mail.invite_id or ""]
-    generation = mail.generation or invite.generation
     return words.reminder_values(
         firm,
         sender=sender.name,
         what=mail.params["what"],
-        name=mail.to_name,
-        address=invite.email_display,
+        name=person.name,
+        address=person.address,
         client=known.clients[invite.client_id],
         item=known.items.get(mail.item_id or ""),
         expires_at=invite.expires_at,
-        link=links.invite_link(settings, invite.id, generation, mail.item_id),
-        stop_link=links.stop_link(settings, invite.id, generation),
+        link=person.link,
+        stop_link=person.stop_link,
     )
+
+
+_INVITE_VALUES = {
+    MailKind.INVITE: _invite,
+    MailKind.REMINDER: _reminder,
+    MailKind.EXPIRY_WARNING: _reminder,
+}
+
+
+def _of_invite(
+    settings: Settings, known: Facts, mail: Claimed, firm: FirmFacts, sender: SenderFacts
+) -> dict[str, Any]:
+    return _INVITE_VALUES[mail.kind](known, mail, firm, sender, _person(settings, known, mail))
 
 
 def _digest(
@@ -245,88 +326,13 @@ def _security(
 
 
 _VALUES: dict[MailKind, Callable[[Settings, Facts, Claimed, FirmFacts, SenderFacts], dict[str, Any]]] = {
-    MailKind.INVITE: _invite,
+    MailKind.INVITE: _of_invite,
     MailKind.ACCEPT_CODE: _accept_code,
     MailKind.ITEM: _item,
     MailKind.SIGN_IN: _sign_in,
     MailKind.STAFF_NOTICE: _notice,
-    MailKind.REMINDER: _reminder,
-    MailKind.EXPIRY_WARNING: _reminder,
+    MailKind.REMINDER: _of_invite,
+    MailKind.EXPIRY_WARNING: _of_invite,
     MailKind.EXPIRY_DIGEST: _digest,
     MailKind.SECURITY: _security,
 }
-
-
-# The Client Portal window's preview ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Preview:
-    """The real mail in parts, for the window."""
-
-    subject: str
-    from_line: str  # the firm's name; the address is the configured one
-    reply_to: str
-    paragraphs: list[str]  # line ends inside a paragraph are "\n"
-    button: str
-    footer: str
-    problem: str = ""  # why the message can't be sent as it is; the parts are then without it
-
-
-def preview(
-    firm: Firm,
-    sender: TeamMember,
-    *,
-    what: str,
-    name: str,
-    address: str,
-    client_name: str,
-    message: str,
-    expires_at: datetime,
-    item: WorkItem | None = None,
-    item_title: str = "",
-    item_due_on: Any = None,
-) -> Preview:
-    """The invite mail as this person will get it, made with the code that makes the mail.
-
-    The item may exist already (`item`) or only be typed (`item_title`, `item_due_on`).
-    """
-    shown = facts.firm_facts(firm)
-    title, due_on = (item.title, item.due_on) if item is not None else (item_title, item_due_on)
-
-    def values(text: str) -> dict[str, Any]:
-        return words.invite_values(
-            shown,
-            sender=sender.name,
-            what=what,
-            name=name,
-            address=address,
-            client=client_name,
-            item=words.ItemFacts("", title, client_name, due_on) if title else None,
-            message=text,
-            expires_at=expires_at,
-            link=_LINK,
-        )
-
-    problem = ""
-    try:
-        filled = values(message)
-    except Invalid as error:
-        problem = " ".join(sentence for found in error.fields.values() for sentence in found)
-        filled = values("")
-    rendered = render.render(MailKind.INVITE.value, filled)
-    blocks = rendered.text.strip().split("\n\n")
-    at = next(index for index, block in enumerate(blocks) if block.endswith(f":\n{_LINK}"))
-    footer = " ".join(blocks[at + 1 :]).replace(f":\n{_LINK}", ".")
-    return Preview(
-        subject=rendered.subject,
-        from_line=firm.name,
-        reply_to=facts.sender_facts(sender).email or firm.reply_to,
-        paragraphs=blocks[1:at],
-        button=blocks[at].removesuffix(f":\n{_LINK}"),
-        footer=footer,
-        problem=problem,
-    )
-
-
-_LINK = "\x00link\x00"  # stands where the link will: no typed text can hold it

@@ -18,7 +18,7 @@ from config import Settings
 def invite_token(settings: Settings, invite_id: str, generation: int) -> str:
     """The token of one generation of an invite's link: 43 URL-safe characters."""
     message = f"invite:{invite_id}:{generation}".encode()
-    digest = hmac.new(settings.derived_key("invite-link"), message, hashlib.sha256).digest()
+    digest = hmac.digest(settings.derived_key("invite-link"), message, "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 

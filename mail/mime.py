@@ -33,7 +33,12 @@ class Envelope:
 
 
 def build(envelope: Envelope, text: str, html: str) -> bytes:
-    """The mail as it goes over the wire, lines ended by CRLF, ASCII only. Raises addresses.BadHeader.
+    """The mail as it goes over the wire, lines ended by CRLF, ASCII only. Raises addresses.BadHeader."""
+    return assemble(envelope, quoted(text), quoted(html))
+
+
+def assemble(envelope: Envelope, text: bytes, html: bytes) -> bytes:
+    """The same from parts that are in quoted-printable already.
 
     The boundary comes from the Message-ID and can't occur in a part: quoted-printable writes `=` as `=3D`.
     """
@@ -59,10 +64,10 @@ def build(envelope: Envelope, text: str, html: str) -> bytes:
             b"\r\n",
             line,
             _PLAIN,
-            _quoted(text),
+            text,
             line,
             _HTML,
-            _quoted(html),
+            html,
             line,
             b"--\r\n",
         ]
@@ -76,7 +81,8 @@ _PLAIN, _HTML = (
 )
 
 
-def _quoted(text: str) -> bytes:
+def quoted(text: str) -> bytes:
+    """Text in quoted-printable, its lines ended by CRLF. Each line is encoded by itself."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     encoded = binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)
     # It ends lines as the first line of the text does; a text of one line gets bare line feeds, which SMTP forbids.

@@ -72,6 +72,16 @@ def as_html(text: str) -> Markup:
     return Markup("").join(Markup("<p>{}</p>").format(line) for line in lines)
 
 
+def _in_short_lines(html: str) -> str:
+    """The page with its tags broken into lines, where blanks mean nothing.
+
+    The compiler gives one line of 5,000 characters. In short ones, few bytes stand beside a person's part and have to
+    be encoded anew with it (mail/stencil.py).
+    """
+    head, body, rest = html.partition("<body")
+    return head + body + rest.replace('" style="', '"\nstyle="').replace('">', '"\n>')
+
+
 _PLAIN = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701 plain text
 _HTML = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True)
 for _environment in (_PLAIN, _HTML):
@@ -84,7 +94,7 @@ def _templates(kind: str) -> tuple[jinja2.Template, jinja2.Template, jinja2.Temp
     # Pieces are put in as text: the compiler renders an included one without the cell it needs around it. And no
     # fonts: MJML would fetch the ones it knows from elsewhere, and a mail of ours asks nobody for anything.
     source = _PIECE.sub(lambda found: (FOLDER / found[1]).read_text(), (folder / "body.mjml").read_text())
-    html = mjml2html(source, fonts={})
+    html = _in_short_lines(mjml2html(source, fonts={}))
     return (
         _PLAIN.from_string((folder / "subject.txt").read_text()),
         _PLAIN.from_string((folder / "body.txt").read_text()),

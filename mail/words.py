@@ -173,8 +173,13 @@ def _common(
         "address": address,
         "message": filled,
         # A message that begins with a greeting of its own gets none of ours before it.
-        "greeting": "" if _GREETS.match(filled) else greeting,
+        "greeting": "" if greets(filled) else greeting,
     }
+
+
+def greets(message: str) -> bool:
+    """Whether the message begins with a greeting of its own."""
+    return bool(_GREETS.match(message))
 
 
 _GREETS = re.compile(

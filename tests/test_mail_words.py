@@ -12,8 +12,8 @@ import pytest
 
 import config
 from mail import links, render, words
-from mail.compose import preview
 from mail.placeholders import LONGEST, PLACEHOLDERS, Values, check, fill
+from mail.preview import preview
 from mail.words import FirmFacts, ItemFacts
 from models import Firm, Login, MailKind, TeamMember
 from models.errors import Invalid

@@ -23,7 +23,7 @@ from invites.lifecycle import expiry
 from invites.orders import InviteOrder, InviteResult
 from invites.scope import FirmView
 from invites.step import InviteStep, summary
-from mail import compose
+from mail.preview import preview
 from models import WorkItem, unit_of_work, utc_now
 from models.errors import Invalid, ProblemForPeople
 from web.forms import field_errors
@@ -171,7 +171,7 @@ def _preview(place: Place, state: WindowState) -> SimpleNamespace | None:
         return None
     firm = place.view.member.firm
     days = firm.invite_days or config.current().invite_days
-    mail = compose.preview(
+    mail = preview(
         firm,
         place.view.member,
         what=place.what,
