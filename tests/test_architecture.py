@@ -91,7 +91,7 @@ def test_what_is_imported_is_declared(folders: list[str], files: list[str]) -> N
 
 
 def test_each_dependency_has_its_reason() -> None:
-    told = (PROJECT / "docs/dependencies.md").read_text().lower()
+    told = normal((PROJECT / "docs/dependencies.md").read_text())
     assert not {name for name in declared("requirements.in", "requirements-test.in") if name not in told}
 
 
