@@ -20,9 +20,10 @@ import config
 import tasks
 from hooks import invite_step, plugins
 from logs import init_logs
+from mail import addresses
 from models import Base
 from models.database import init_database
-from web import api, doors, health, look, portal, staff
+from web import api, doors, health, look, portal, reports, staff
 from workflows.builtin import builtin
 from workflows.registry import BadWorkflow, Registry, Workflow
 
@@ -35,6 +36,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     Raises config.WrongSetting or hooks.plugins.BrokenPlugin, each with one line for the operator.
     """
     settings = config.load(overrides)
+    _check_sender(settings)
     init_logs(settings)
     app = Flask("portal_invites", root_path=str(HOME), template_folder="templates", static_folder="static")
     app.config["PORTAL"] = settings
@@ -50,12 +52,20 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
+def _check_sender(settings: config.Settings) -> None:
+    try:
+        addresses.sender(settings)
+    except addresses.BadHeader as error:
+        raise config.WrongSetting(f"MAIL_DEFAULT_SENDER can't send mail: {error}") from error
+
+
 def _add_pages(app: Flask) -> None:
     look.init_app(app)
     health.init_app(app)
     staff.register(app)
     portal.register(app)
     api.register(app)
+    reports.init_app(app)
 
 
 def _init_migrations(app: Flask) -> None:

@@ -40,6 +40,7 @@ class Who(enum.StrEnum):
     STAFF = "staff"  # a team member of some firm
     PORTAL = "portal"  # anybody signed in; what they see follows from their accesses
     TOKEN = "token"  # noqa: S105  # an API call with a Bearer token
+    SIGNED = "signed"  # another machine, whose calls carry a signature: no session, so no form token either
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class AccessRule:
     permission: str | None = None
     admin: bool = False
     origin_checked: bool = False  # forms are guarded by link token and Origin instead of the form token
+    verify: Callable[[], None] | None = None  # of SIGNED: raises where the call's signature is missing or wrong
 
 
 STAFF = AccessRule(Who.STAFF)
@@ -106,6 +108,17 @@ def public_page(reason: str, *, origin_checked: bool = False) -> Callable[[View]
 def api_call(view: View) -> View:
     """For calls with a Bearer token."""
     return _mark(view, BEARER)
+
+
+def signed_call(verify: Callable[[], None], reason: str) -> Callable[[View], View]:
+    """For machines whose calls are signed; `verify` reads the current request and raises what the caller is told.
+
+    It runs before the view, so a view that is marked can't forget it. Such calls know no session and no cookie, so
+    nobody's browser can be made to act in them. Raises ValueError without the reason why they are let in.
+    """
+    if not reason.strip():
+        raise ValueError("a signed route needs the reason why machines may call it")
+    return lambda view: _mark(view, AccessRule(Who.SIGNED, reason, verify=verify))
 
 
 def declare(app: Flask, endpoint: str, rule: AccessRule) -> None:
@@ -164,6 +177,11 @@ def _enforce() -> Response | None:
         abort(403)
     if rule.who is Who.TOKEN:
         bearer.authenticate()
+        return None
+    if rule.who is Who.SIGNED:
+        if rule.verify is None:
+            abort(403)
+        rule.verify()
         return None
     if rule.who is not Who.EVERYBODY:
         if not is_signed_in():

@@ -125,8 +125,8 @@ def answer(
     fields: Mapping[str, list[str]] | None = None,
     reference: str | None = None,
 ) -> Response:
-    """An error as problem details under `/api/`, as a page elsewhere."""
-    if request.path.startswith("/api/"):
+    """An error as problem details where programs call (`/api/`, `/hooks/`), as a page elsewhere."""
+    if request.path.startswith(("/api/", "/hooks/")):
         return problem_details(status, code, title, sentence, fields, reference)
     try:
         signed_in = is_signed_in()

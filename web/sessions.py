@@ -36,9 +36,9 @@ IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
 SEEN_STEP = timedelta(minutes=5)
 
-# Never a session here: files for everybody, health, and the API (which knows tokens only, so that no browser's
-# cookie can act in it).
-WITHOUT_SESSION = ("/static/", "/look/", "/api/", "/healthz", "/readyz", "/metrics")
+# Never a session here: files for everybody, health, the API (which knows tokens only, so that no browser's cookie
+# can act in it), and what other machines call with a signature.
+WITHOUT_SESSION = ("/static/", "/look/", "/api/", "/hooks/", "/healthz", "/readyz", "/metrics")
 _MARK = "s."  # begins a cookie that holds an id; no signed cookie begins so
 _USER = "_user_id"  # Flask-Login's key: the session belongs to somebody
 

@@ -18,6 +18,8 @@ _WORDS = {
     "invite_created": "{who} invited {person}",
     "invite_mailed": "The invite to {person} was mailed",
     "invite_bounced": "The invite to {person} bounced",
+    "mail_bounced": "A mail to {person} came back",
+    "mail_delayed": "A mail to {person} is delayed; the mail servers keep trying",
     "invite_failed": "The invite to {person} could not be mailed",
     "invite_resent": "{who} sent {person} a fresh link",
     "invite_accepted": "{person} accepted the invite",
