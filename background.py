@@ -20,6 +20,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,6 @@ import structlog
 from flask import Flask, current_app
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from huey.consumer import Consumer, Scheduler, Worker
-from huey.exceptions import ConfigurationError
 from huey.serializer import SignedSerializer
 
 from config import Settings, WrongSetting
@@ -276,6 +276,8 @@ def _engine(settings: Settings) -> str:
     scheme = urlsplit(url).scheme.partition("+")[0]
     if scheme not in _ENGINES:
         raise WrongSetting("QUEUE_URL must begin with redis://, rediss://, postgresql:// or sqlite://")
+    if _ENGINES[scheme] == "redis" and find_spec("redis") is None:
+        raise WrongSetting("QUEUE_URL names Redis: install its client first (pip install redis)")
     return _ENGINES[scheme]
 
 
@@ -288,12 +290,7 @@ def _open(settings: Settings) -> Huey:
     url = settings.queue_url or settings.database_url
     match _engine(settings):
         case "redis":
-            try:
-                return RedisHuey("portal", url=url, **options)
-            except ConfigurationError as error:
-                raise WrongSetting(
-                    "QUEUE_URL names Redis: install its client first (pip install redis)"
-                ) from error
+            return RedisHuey("portal", url=url, **options)
         case "postgresql":
             dsn = "postgresql://" + url.partition("://")[2]
             return PostgresHuey(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import sqlalchemy as sa
 from flask import Flask, current_app
-from flask_security.utils import hash_password
 from waitress.server import create_server
 
 import background
 import config
 import demo
+from invites.importing import ADDED, NEEDED, REFUSED, THERE, import_rows
 from mail.commands import add_commands as add_mail_commands
 from models import (
     ApiToken,
-    Client,
-    Contact,
     Firm,
     FirmLicence,
     Licence,
@@ -34,8 +33,9 @@ from models import (
     unit_of_work,
     utc_now,
 )
-from models.address import BadAddress, parse_address
+from models.address import Address, BadAddress, parse_address
 from models.api_token import hash_of_token
+from web.passwords import SHORTEST, hash_password
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -72,6 +72,7 @@ def cli(context: click.Context, host: str | None, port: int | None, data: str | 
         return
     app = _build(context, PORTAL_HOST=host, PORTAL_PORT=port, PORTAL_DATA_DIR=data)
     settings: config.Settings = app.config["PORTAL"]
+    server = _listen(app, settings)  # first of all: a taken port is told before anything is made
     with app.app_context():
         upgrade()
         firms = db.session.scalar(sa.select(sa.func.count()).select_from(Firm)) or 0
@@ -81,7 +82,7 @@ def cli(context: click.Context, host: str | None, port: int | None, data: str | 
             demo.make_demo()
         db.session.rollback()
         lines = _welcome(settings)
-    _serve(app, settings, lines, with_worker=True)
+    _serve(app, server, lines, with_worker=True)
 
 
 @cli.command("web")
@@ -96,7 +97,8 @@ def web_command(context: click.Context, host: str | None, port: int | None) -> N
     with app.app_context():
         _need_head()
     settings: config.Settings = app.config["PORTAL"]
-    _serve(app, settings, [f"Portal Invites, web part: {settings.base_url}"], with_worker=False)
+    lines = [f"Portal Invites, web part: {settings.base_url}"]
+    _serve(app, _listen(app, settings), lines, with_worker=False)
 
 
 @cli.command()
@@ -105,19 +107,16 @@ def worker(context: click.Context) -> None:
     """Only the worker: mail, facts and periodic work. Run any number of them on PostgreSQL."""
     app = _app(context)
     signal.signal(signal.SIGTERM, _end)
-    click.echo("Portal Invites, worker: running", err=True)
-    background.start(app)
-    try:
+    with _until_stopped():
+        background.start(app)
+        click.echo("Portal Invites, worker: running", err=True)
         background.wait()
-    except KeyboardInterrupt:
-        click.echo("Stopping", err=True)
-    finally:
-        background.stop()
 
 
-def _serve(app: Flask, settings: config.Settings, lines: list[str], *, with_worker: bool) -> None:
+def _listen(app: Flask, settings: config.Settings) -> Any:
+    """The server, its port taken; who connects waits until `_serve` runs it. Raises CannotStart."""
     try:
-        server = create_server(
+        return create_server(
             app, host=settings.host, port=settings.port, threads=16, ident=None, channel_timeout=60,
             max_request_body_size=settings.max_upload_bytes + 2 * 1024 * 1024, clear_untrusted_proxy_headers=False,
         )  # fmt: skip
@@ -125,18 +124,28 @@ def _serve(app: Flask, settings: config.Settings, lines: list[str], *, with_work
         raise CannotStart(
             f"can't listen on {settings.host}:{settings.port} ({error.strerror}): choose another with --port"
         ) from error
+
+
+def _serve(app: Flask, server: Any, lines: list[str], *, with_worker: bool) -> None:
     signal.signal(signal.SIGTERM, _end)
-    if with_worker:
-        background.start(app)
-    for line in lines:
-        click.echo(line)
-    sys.stdout.flush()
-    try:
-        server.run()
-    finally:
-        server.close()
+    with contextlib.closing(server), _until_stopped():
         if with_worker:
-            background.stop()
+            background.start(app)
+        for line in lines:
+            click.echo(line)
+        sys.stdout.flush()
+        server.run()
+
+
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[None]:
+    """Run until Ctrl+C or SIGTERM, which may come during the start too; then end what the worker is doing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopping", err=True)
+    finally:
+        background.stop()
 
 
 def _end(number: int, frame: object) -> None:
@@ -167,29 +176,39 @@ def _about(role: Role, sees: object) -> str:
 
 
 def upgrade() -> None:
-    """Migrate to head; two processes starting at once wait for each other."""
-    alembic = current_app.extensions["alembic"]
-    if db.engine.dialect.name != "postgresql":
-        alembic.upgrade()
-        return
-    with db.engine.connect() as connection:
-        connection.execute(sa.text("SELECT pg_advisory_lock(7216001)"))
-        try:
-            alembic.upgrade()
-        finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(7216001)"))
+    """Migrate to head; two processes starting at once wait for each other. Raises CannotStart."""
+    with _reachable():
+        if db.engine.dialect.name != "postgresql":
+            _alembic().upgrade()
+            return
+        with db.engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(7216001)"))
+            try:
+                _alembic().upgrade()
+            finally:
+                connection.execute(sa.text("SELECT pg_advisory_unlock(7216001)"))
 
 
 def _need_head() -> None:
-    alembic = current_app.extensions["alembic"]
-    try:
-        heads = {script.revision for script in alembic.heads()}
-        there = {script.revision for script in alembic.current()}
-    except sa.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise CannotStart(f"the database can't be reached ({reason}): check DATABASE_URL") from error
+    with _reachable():
+        heads = {script.revision for script in _alembic().heads()}
+        there = {script.revision for script in _alembic().current()}
     if heads != there:
         raise CannotStart("the database is not up to date: run `python app.py db upgrade` first")
+
+
+def _alembic() -> Any:
+    return current_app.extensions["alembic"]
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Turn a database that can't be used into one line for the operator."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise CannotStart(f"the database can't be used ({reason}): check DATABASE_URL") from error
 
 
 @cli.group("db")
@@ -215,12 +234,11 @@ def db_upgrade(context: click.Context) -> None:
 @click.pass_context
 def create_firm(context: click.Context, name: str, email: str, password: str, person: str) -> None:
     """Make a firm with its first admin; it has all three licences."""
-    if len(password) < 12:
-        raise click.ClickException("the password needs at least 12 characters")
-    try:
-        address = parse_address(email)
-    except BadAddress as error:
-        raise click.ClickException(str(error)) from error
+    if not 1 <= len(name := name.strip()) <= 200:
+        raise click.ClickException("the firm needs a name of 1 to 200 characters")
+    if len(password) < SHORTEST:
+        raise click.ClickException(f"the password needs at least {SHORTEST} characters")
+    address = _address(email)
     with _app(context).app_context():
         hashed = hash_password(password)
         with unit_of_work() as session:
@@ -256,7 +274,7 @@ def create_token(context: click.Context, email: str, name: str, firm: str | None
         wanted = (
             sa.select(TeamMember)
             .join(Login)
-            .where(Login.email == email.strip().lower(), TeamMember.active.is_(True))
+            .where(Login.email == _address(email).key, TeamMember.active.is_(True))
         )
         if firm is not None:
             wanted = wanted.join(Firm, Firm.id == TeamMember.firm_id).where(Firm.name == firm)
@@ -300,6 +318,13 @@ def set_licence(context: click.Context, firm: str, add: tuple[str, ...], remove:
     click.echo(f"{firm} holds: {', '.join(held) or 'none'}", err=True)
 
 
+def _address(typed: str) -> Address:
+    try:
+        return parse_address(typed)
+    except BadAddress as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _firm_named(name: str) -> Firm:
     firm = db.session.scalars(sa.select(Firm).where(Firm.name == name)).one_or_none()
     if firm is None:
@@ -313,62 +338,29 @@ def _firm_named(name: str) -> Firm:
 @click.pass_context
 def import_clients(context: click.Context, path: Path, firm: str) -> None:
     """Clients and contacts from a CSV with the columns client,contact,email[,external_id]. Safe to run twice."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if rows and not {"client", "contact", "email"} <= rows[0].keys():
-        raise click.ClickException("the first line must name the columns client,contact,email[,external_id]")
-    counts = {"added": 0, "there already": 0, "refused": 0}
+    rows = _rows_of(path)
+    counts = dict.fromkeys((ADDED, THERE, REFUSED), 0)
     with _app(context).app_context(), unit_of_work():
-        row = _firm_named(firm)
-        clients = {
-            client.external_id or client.name: client
-            for client in db.session.scalars(
-                sa.select(Client)
-                .where(Client.firm_id == row.id)
-                .options(sa.orm.selectinload(Client.contacts))
-            )
-        }
-        for number, entry in enumerate(rows, start=2):
-            outcome = _import_row(row, clients, entry)
-            counts[
-                "added"
-                if outcome == "added"
-                else "there already"
-                if outcome == "there already"
-                else "refused"
-            ] += 1
-            click.echo(f"line {number}: {outcome}")
+        for number, line in enumerate(import_rows(_firm_named(firm), rows), start=2):
+            counts[line.outcome] += 1
+            click.echo(f"line {number}: {line}")
     click.echo(", ".join(f"{count} {word}" for word, count in counts.items()), err=True)
 
 
-def _import_row(firm: Firm, clients: dict[str, Client], entry: Mapping[str, str | None]) -> str:
-    """Add one line of the file; what happened, in words."""
-    name, person, typed = ((entry.get(key) or "").strip() for key in ("client", "contact", "email"))
-    external = (entry.get("external_id") or "").strip() or None
-    if not name:
-        return "refused: the client has no name"
+def _rows_of(path: Path) -> list[dict[str, str | None]]:
+    """The rows of a CSV file. Raises click.ClickException with what to do."""
     try:
-        address = parse_address(typed) if typed else None
-    except BadAddress as error:
-        return f"refused: {error}"
-    client = clients.get(external or name)
-    if client is None:
-        client = Client(firm_id=firm.id, name=name[:200], external_id=external)
-        db.session.add(client)
-        clients[external or name] = client
-    for known in client.contacts:
-        if known.name == person and known.email == (address.key if address else None):
-            return "there already"
-    client.contacts.append(
-        Contact(
-            firm_id=firm.id,
-            name=person[:200],
-            email=address.key if address else None,
-            email_display=address.display if address else None,
-            is_primary=not client.contacts,
-        )
-    )
-    return "added"
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            rows = list(reader)
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{path.name} is not in UTF-8: save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise click.ClickException(f"{path.name} can't be read as CSV: {error}") from error
+    if not set(NEEDED) <= set(reader.fieldnames or ()):
+        raise click.ClickException("the first line must name the columns client,contact,email[,external_id]")
+    return rows
 
 
 add_mail_commands(cli, _app)
