@@ -138,16 +138,17 @@ def test_signals_stay_the_process_s_own_and_a_stop_is_quick(post: Flask) -> None
 
 
 def test_a_long_task_sees_that_it_is_to_stop(post: Flask) -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
+        begun.set()
         while not background.stopping():
             time.sleep(0.01)
         ended.set()
 
     background.on_wake(post, "long", work)
     background.start(post)
-    time.sleep(0.3)
+    assert begun.wait(30)
     background.stop(post)
     assert ended.is_set()
 

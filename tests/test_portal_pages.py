@@ -444,11 +444,18 @@ def test_who_signs_second_has_nothing_to_do_before(world: World, byron: str, ada
 # A plugged-in workflow ----------------------------------------------------------------------------------------------
 
 
-def test_a_plugged_in_item_is_read_and_done(world: World, make_app, tmp_path: Path, byron: str) -> None:
+@pytest.fixture
+def plugged_in(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "test_invoice.py").write_text(PLUGIN)
-    app = make_app(PORTAL_PLUGINS=folder)
+    with signals_as_before():
+        yield folder
+
+
+@pytest.mark.one_database  # a signal is declared once in a process
+def test_a_plugged_in_item_is_read_and_done(world: World, make_app, plugged_in: Path, byron: str) -> None:
+    app = make_app(PORTAL_PLUGINS=plugged_in)
     with app.app_context(), unit_of_work() as session:
         item = WorkItem(
             firm_id=world.firm_id, client_id=byron, workflow="test-invoice", title="Invoice 7", status="sent",
