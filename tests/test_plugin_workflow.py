@@ -26,6 +26,7 @@ from models.api_token import hash_of_token
 from tests.portal import accept, everything, words
 from tests.staff import Staff
 from tests.support.live import PROJECT, run
+from tests.support.plugins import signals_as_before
 from tests.support.smtp import MailServer
 from tests.support.world import World, make_client, make_world
 
@@ -58,20 +59,6 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         refusing = sys.modules["portal_plugin_closed_years"]
         for name in ("client_request_sent", "file_made_visible"):
             CATALOGUE[name].disconnect(refusing.closed)
-
-
-class signals_as_before:
-    """What a plug-in declared in this process is forgotten at the end, so that another test may declare it."""
-
-    def __enter__(self) -> None:
-        self.signals, self.modules = dict(CATALOGUE), set(sys.modules)
-
-    def __exit__(self, *error: object) -> None:
-        CATALOGUE.clear()
-        CATALOGUE.update(self.signals)
-        for name in set(sys.modules) - self.modules:
-            if name.startswith("portal_plugin_"):
-                del sys.modules[name]
 
 
 @pytest.fixture

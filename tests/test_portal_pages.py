@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tests.portal import (
     survey,
     words,
 )
+from tests.support.plugins import signals_as_before
 from tests.support.world import World, give_access, make_client, make_world
 from web.portal.lines import due_words
 
