@@ -16,6 +16,7 @@ from invites.grants import grant_items
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, InviteResult
+from invites.remembered import remember_ticked
 from invites.step import InviteStep, build_step
 from mail import outbox
 from models import Client, MailKind, Scope, TeamMember, WorkItem
@@ -70,6 +71,7 @@ def act(
     """Invite those who were ticked, and tell those who have access and may see the items."""
     occasion = Occasion(client, member, sender, what, items)
     results = invite_people(occasion, invite) if invite is not None else []
+    remember_ticked(client, sender, (parse_address(result.email).key for result in results if result.ok))
     _tell_those_inside(occasion, results, {parse_address(typed).key for _, typed in notify})
     return results
 

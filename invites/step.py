@@ -5,9 +5,10 @@ The same step serves the window on the page, the API's `invite-step`, and the de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from invites.remembered import ticked_last_time
 from invites.standing import Standing, StandingKey, people_of, standings
 from models import Client, Contact, Scope, TeamMember, WorkItem
 from models.address import Address, BadAddress, likely_typo, parse_address
@@ -30,6 +31,7 @@ class Person:
     typo: str | None = None
     error: str = ""
     outside: bool = False  # gets in, but sees granted items only: ticking grants this one
+    dont_ask: bool = False  # the window doesn't open on this person's account
 
     @property
     def key(self) -> str:
@@ -117,8 +119,9 @@ def build_step(
     chosen = tuple(parse_address(typed).key for _, typed in must_see)
     if chosen:  # others on the record are there to be ticked, but nobody gets a document by not looking
         people = [replace(person, ticked=person.ticked and _is_among(person, chosen)) for person in people]
-    opens = _opens(workflow, pairs, people, chosen)
     shown = tuple(as_seen(person, workflow, chosen) for person in people)
+    primary = next((contact.id for contact, _ in pairs if contact.is_primary), None)
+    opens = workflow == RECORD or _opens(client, workflow, shown, chosen, primary)
     return InviteStep(client, workflow, title, shown, opens, chosen)
 
 
@@ -175,12 +178,19 @@ def add_people(step_client: Client, member: TeamMember, typed: Sequence[tuple[st
     return people
 
 
-def _is_among(person: Person, chosen: Sequence[str]) -> bool:
+def _is_among(person: Person, chosen: Collection[str]) -> bool:
     return bool(person.email) and parse_address(person.email).key in chosen
 
 
 def _row(contact: Contact, standing: Standing) -> Person:
-    return Person(contact.id, contact.name, contact.email_display or "", standing, ticked=standing.ticked)
+    return Person(
+        contact.id,
+        contact.name,
+        contact.email_display or "",
+        standing,
+        ticked=standing.ticked and not contact.dont_ask,
+        dont_ask=contact.dont_ask,
+    )
 
 
 def _mark_shared(people: list[Person]) -> list[Person]:
@@ -197,21 +207,18 @@ def _mark_shared(people: list[Person]) -> list[Person]:
 
 
 def _opens(
-    workflow: str,
-    pairs: list[tuple[Contact, Standing]],
-    people: list[Person],
-    chosen: tuple[str, ...],
+    client: Client, workflow: str, people: Sequence[Person], chosen: Sequence[str], primary: str | None
 ) -> bool:
-    """The window stays closed where everybody who must see the item already can."""
-    if workflow == RECORD:
-        return True
-    if chosen:
-        return any(not person.has_access for person in people if _is_among(person, chosen))
-    primary = next((standing for contact, standing in pairs if contact.is_primary), None)
-    if primary is None:
-        return True
-    whole = primary.access is not None and primary.access.scope is Scope.PORTAL
-    return not (primary.key is StandingKey.ACTIVE and whole)
+    """The window stays closed where everybody who must see the item already can, or isn't to be asked for.
+
+    Who must: the chosen people, else those ticked last time, else the primary contact.
+    """
+    must = [person for person in people if _is_among(person, chosen)]
+    if not chosen:
+        ticked = ticked_last_time(client, workflow)
+        must = [person for person in people if _is_among(person, ticked)]
+        must = must or [person for person in people if person.contact_id == primary and primary]
+    return not must or any(not person.has_access and not person.dont_ask for person in must)
 
 
 def summary(step: InviteStep, people: Iterable[Person]) -> list[str]:

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("accept_needs_code", sa.Boolean(), nullable=True),
         sa.Column("time_zone", sa.String(length=60), nullable=False),
         sa.Column("language", sa.String(length=10), nullable=False),
+        sa.Column("logo_sha256", sa.String(length=64), nullable=True),
         sa.Column("is_demo", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_firm"),
@@ -72,6 +73,15 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=60), nullable=False),
         sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_firm_licence_firm_id"),
         sa.PrimaryKeyConstraint("firm_id", "key", name="pk_firm_licence"),
+    )
+    op.create_table(
+        "firm_logo",
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("png", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_firm_logo_firm_id"),
+        sa.PrimaryKeyConstraint("firm_id", name="pk_firm_logo"),
     )
     op.create_table(
         "login_session",
@@ -215,6 +225,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=320), nullable=True),
         sa.Column("email_display", sa.String(length=320), nullable=True),
         sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("dont_ask", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_contact_client_id"),
         sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_contact_firm_id"),
@@ -223,6 +234,15 @@ def upgrade() -> None:
     op.create_index("ix_contact_client_id", "contact", ["client_id"], unique=False)
     op.create_index("ix_contact_email", "contact", ["email"], unique=False)
     op.create_index("ix_contact_firm_id", "contact", ["firm_id"], unique=False)
+    op.create_table(
+        "ticked_last_time",
+        sa.Column("client_id", sa.String(length=26), nullable=False),
+        sa.Column("workflow", sa.String(length=60), nullable=False),
+        sa.Column("emails", sa.JSON(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_ticked_last_time_client_id"),
+        sa.PrimaryKeyConstraint("client_id", "workflow", name="pk_ticked_last_time"),
+    )
     op.create_table(
         "work_item",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -717,6 +737,7 @@ def downgrade() -> None:
     op.drop_index("ix_client_firm_name", table_name="client")
     op.drop_index("ix_client_firm_id", table_name="client")
     op.drop_index("ix_client_created_by_id", table_name="client")
+    op.drop_table("ticked_last_time")
     op.drop_table("client")
     op.drop_index("ix_api_token_team_member_id", table_name="api_token")
     op.drop_table("api_token")
@@ -729,6 +750,7 @@ def downgrade() -> None:
     op.drop_index("ix_login_session_login_id", table_name="login_session")
     op.drop_index("ix_login_session_expires_at", table_name="login_session")
     op.drop_table("login_session")
+    op.drop_table("firm_logo")
     op.drop_table("firm_licence")
     op.drop_table("switch")
     op.drop_index("ix_rate_limit_expires_at", table_name="rate_limit")

@@ -3,10 +3,10 @@
 from models.answer import Answer
 from models.api_token import ApiToken, IdempotentCall
 from models.base import Base, new_id, utc_now
-from models.client import Client, ClientAssignment, Contact
+from models.client import Client, ClientAssignment, Contact, TickedLastTime
 from models.database import after_commit, db, unit_of_work
 from models.event import Event, append_event
-from models.firm import Firm, FirmLicence, Licence
+from models.firm import Firm, FirmLicence, FirmLogo, Licence
 from models.invite import AcceptCode, Invite, InviteItem, InviteState, InviteToken
 from models.login import Login, Role, Sees, TeamMember
 from models.login_session import LoginSession
@@ -32,6 +32,7 @@ __all__ = [
     "Event",
     "Firm",
     "FirmLicence",
+    "FirmLogo",
     "IdempotentCall",
     "Invite",
     "InviteItem",
@@ -58,6 +59,7 @@ __all__ = [
     "SurveyTemplate",
     "Switch",
     "TeamMember",
+    "TickedLastTime",
     "WorkItem",
     "after_commit",
     "append_event",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -50,6 +51,7 @@ class Contact(Base):
     email: Mapped[str | None] = mapped_column(sa.String(320), index=True)
     email_display: Mapped[str | None] = mapped_column(sa.String(320))
     is_primary: Mapped[bool] = mapped_column(default=False)
+    dont_ask: Mapped[bool] = mapped_column(default=False)  # the window doesn't open because of this person
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     client: Mapped[Client] = relationship(back_populates="contacts")
@@ -69,3 +71,14 @@ class ClientAssignment(Base):
     team_member_id: Mapped[str] = link("team_member", primary_key=True)
 
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class TickedLastTime(Base):
+    """Whom staff ticked when they last sent something of this workflow to this client: normalised addresses."""
+
+    __tablename__ = "ticked_last_time"
+
+    client_id: Mapped[str] = link("client", primary_key=True)
+    workflow: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+    emails: Mapped[list[Any]] = mapped_column(default=list)
+    changed_at: Mapped[datetime] = mapped_column(default=utc_now)

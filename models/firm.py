@@ -31,6 +31,7 @@ class Firm(Base):
     accept_needs_code: Mapped[bool | None]
     time_zone: Mapped[str] = mapped_column(sa.String(60), default="UTC")
     language: Mapped[str] = mapped_column(sa.String(10), default="en")
+    logo_sha256: Mapped[str | None] = mapped_column(sa.String(64))  # names the picture in `firm_logo`
     is_demo: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -50,3 +51,14 @@ class FirmLicence(Base):
 
     firm_id: Mapped[str] = link("firm", primary_key=True)
     key: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+
+
+class FirmLogo(Base):
+    """The firm's logo as pages show it: a small PNG of our own making. Apart from the firm, which is read often."""
+
+    __tablename__ = "firm_logo"
+
+    firm_id: Mapped[str] = link("firm", primary_key=True)
+    sha256: Mapped[str] = mapped_column(sa.String(64))
+    png: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

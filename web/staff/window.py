@@ -19,6 +19,7 @@ from flask import Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 import config
+from invites import remembered
 from invites.lifecycle import expiry
 from invites.orders import InviteOrder, InviteResult
 from invites.scope import FirmView
@@ -123,6 +124,8 @@ def _finish(place: Place, state: WindowState, order: InviteOrder | None) -> Answ
     try:
         with place.begin() as commit, unit_of_work():
             results = sent.plain(commit(order))
+            if place.step.has_item:
+                remembered.dont_ask_for(place.step.client, state.dont_ask)
     except Invalid as error:
         # Fields of the work item are not in the window, so their sentences stand above it.
         state.errors = {"form": [sentence for sentences in error.fields.values() for sentence in sentences]}

@@ -40,6 +40,7 @@ class TypedRow:
     ticked: bool
     can_see: Scope | None
     added: bool
+    dont_ask: bool
 
 
 @dataclass
@@ -57,6 +58,15 @@ class WindowState:
     def ticked(self) -> list[Person]:
         """Who would be invited by Send."""
         return [person for person in self.people if person.ticked and not person.has_access]
+
+    @property
+    def dont_ask(self) -> list[str]:
+        """The contacts on whose account the window isn't to open again; who is ticked is asked for."""
+        return [
+            person.contact_id
+            for person in self.people
+            if person.contact_id and person.dont_ask and not person.ticked
+        ]
 
     def order(self) -> InviteOrder:
         """The order that Send carries out. Raises Invalid with the sentences beside the rows."""
@@ -135,6 +145,7 @@ def _rows(form: MultiDict[str, str]) -> list[TypedRow]:
             ticked=f"people-{number}-tick" in form,
             can_see=CAN_SEE.get(form.get(f"people-{number}-can_see", "")),
             added=f"people-{number}-added" in form,
+            dont_ask=f"people-{number}-dont_ask" in form,
         )
         for number in numbers
     ]
@@ -166,6 +177,10 @@ def _laid_over(person: Person, row: TypedRow | None, step: InviteStep, view: Fir
     if row is None:
         return person
     can_see = row.can_see or person.can_see
+    # Rows that can't be pressed have no such box; what is kept for them stays.
+    person = replace(
+        person, dont_ask=row.dont_ask if person.can_invite or person.needs_address else person.dont_ask
+    )
     if person.needs_address and row.email:
         typed = _add(step, view, [(row.email, person.name)])[0]
         if typed.error:
