@@ -1,8 +1,9 @@
 """What a delivery report does: find the mail it is about, and tell the person's standing, the timeline and the inviter.
 
 A report is an ordinary mail, so anybody can send one. It counts only where it names the Message-ID of a mail of ours:
-80 random bits that stand nowhere but in that mail. Whatever else it claims (addresses, X-Failed-Recipients) only
-chooses between its own lines. The mail found belongs to one firm, and nothing beside that firm's rows is touched.
+80 random bits that only its recipient, the relays and the firm's own event log know. Whatever else it claims
+(addresses, X-Failed-Recipients) only chooses between its own lines. The mail found belongs to one firm, and nothing
+beside that firm's rows is touched.
 
 Every move is one guarded UPDATE. Early reports (the relay bounces a mail before our worker has settled it, or after
 the line broke behind the final dot) find the row `sending`, or `queued` after a try: the UPDATE takes it out of the

@@ -38,6 +38,7 @@ from models import (
 from tests.support.bounce_samples import SAMPLES
 from tests.support.post import both_kinds, invite_mail, make_invite
 from tests.support.smtp import MailServer
+from tests.support.together import crowd
 from tests.support.world import World, give_access, mails, make_world
 
 CHARLES = "charles@engine-works.example"
@@ -373,3 +374,29 @@ def test_a_sealed_text_that_came_back_early_doesn_t_stay(post: Flask, world: Wor
     assert report(post, message_id, "postfix", "ada@x.example") is Outcome.NOTED
     with post.app_context():
         assert db.session.scalar(sa.select(Outbox.params)) == {}
+
+
+def test_reports_and_the_settle_at_the_same_instant(post: Flask, world: World) -> None:
+    """Whoever comes first, every mail ends as bounced, with one fact, and each inviter is told once."""
+    ids = [make_invite(world, f"{number}@x.example") for number in range(6)]
+    message_ids = [put(world, invite_id, MailState.QUEUED) for invite_id in ids]
+    with post.app_context(), unit_of_work():
+        claimed = claim.claim(100, utc_now(), 60)
+
+    def settled() -> int:
+        with post.app_context(), unit_of_work():
+            return settle([Result(mail, Sent()) for mail in claimed], utc_now())
+
+    with crowd() as many:
+        outcomes = many.at_once(
+            [settled]
+            + [
+                lambda number=number: report(post, message_ids[number], to=f"{number}@x.example")
+                for number in [*range(6), *range(6)]
+            ]
+        )
+    assert sorted(outcomes[1:]) == [Outcome.BOUNCED] * 6 + [Outcome.REPEATED] * 6
+    names = [name for name, _ in events(post)]
+    assert (names.count("invite_bounced"), names.count("invite_mailed")) == (6, 6)
+    assert [state for _, kind, state in mails(post) if kind == "invite"] == ["bounced"] * 6
+    assert len(notices(post)) == 6

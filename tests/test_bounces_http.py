@@ -15,7 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from mail import outbox
-from models import Event, Invite, LoginSession, MailState, Outbox, db, unit_of_work
+from models import Contact, Event, Invite, LoginSession, MailState, Outbox, db, unit_of_work
+from tests.doors import sign_in_as
 from tests.support.bounce_samples import SAMPLES
 from tests.support.post import invite_mail, make_invite
 from tests.support.world import World, make_world
@@ -192,3 +193,24 @@ def test_the_signature_is_the_one_of_the_spec() -> None:
         webhook.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", moment, '{"test": 2432232314}')
         == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     )
+
+
+def test_the_record_shows_the_bounce_as_text_and_offers_the_way_out(
+    app: Flask, world: World, client: FlaskClient
+) -> None:
+    raw = (
+        SAMPLES["postfix"].raw(sent(world), CHARLES)
+        .replace(b"550 5.1.1 <charles@engine-works.example>: Recipient", b"550 5.1.1 <script>alert(1)</script>")
+    )  # fmt: skip
+    assert post(client, raw).json == {"results": [{"outcome": "bounced"}]}
+    with app.app_context():
+        contact = db.session.scalars(sa.select(Contact)).one()
+        path = f"/clients/{contact.client_id}/people/{contact.id}"
+    dana = app.test_client()
+    assert sign_in_as(dana, "dana@northwind.example").status_code == 302
+    page = dana.get(path).text
+    assert "Mail bounced" in page
+    assert "There is no such mailbox." in page
+    assert "Change address" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
