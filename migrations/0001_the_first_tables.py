@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,26 @@ revision = "0001"
 down_revision = None
 branch_labels = ("default",)
 depends_on = None
+
+# What goes with the triggers.
+_AFTERWARDS = {
+    "sqlite": ["DROP TABLE portal_due"],
+    "postgresql": [
+        f"DROP FUNCTION IF EXISTS {name} CASCADE"
+        for name in (
+            "portal_refresh",
+            "portal_client_added",
+            "portal_client_due",
+            "portal_client_gone",
+            "portal_contact_due",
+            "portal_row_due",
+            "portal_mail_due",
+            "portal_mail_added",
+            "portal_person_words",
+            "portal_client_words",
+        )
+    ],
+}
 
 
 def upgrade() -> None:
@@ -60,6 +82,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_rate_limit"),
     )
     op.create_index("ix_rate_limit_expires_at", "rate_limit", ["expires_at"], unique=False)
+    op.create_table(
+        "search_word",
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("kind", sa.String(length=1), nullable=False),
+        sa.Column(
+            "word",
+            sa.String(length=40).with_variant(sa.String(length=40, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("owner_id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("firm_id", "kind", "word", "owner_id", name="pk_search_word"),
+    )
+    op.create_index("ix_search_word_owner", "search_word", ["owner_id", "word"], unique=False)
     op.create_table(
         "switch",
         sa.Column("name", sa.String(length=60), nullable=False),
@@ -192,6 +227,62 @@ def upgrade() -> None:
     )
     op.create_index("ix_idempotent_call_created_at", "idempotent_call", ["created_at"], unique=False)
     op.create_table(
+        "job",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("member_id", sa.String(length=26), nullable=False),
+        sa.Column(
+            "action",
+            sa.Enum(
+                "invite",
+                "resend",
+                "revoke",
+                "extend",
+                "remove",
+                "import",
+                name="action",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "draft",
+                "queued",
+                "running",
+                "done",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_job_firm_id"),
+        sa.ForeignKeyConstraint(["member_id"], ["team_member.id"], name="fk_job_member_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_job"),
+    )
+    op.create_index("ix_job_firm_id", "job", ["firm_id"], unique=False)
+    op.create_index("ix_job_member", "job", ["member_id", "id"], unique=False)
+    op.create_index(
+        "ix_job_open",
+        "job",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued', 'running')"),
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    )
+    op.create_table(
         "message_template",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("firm_id", sa.String(length=26), nullable=False),
@@ -222,6 +313,7 @@ def upgrade() -> None:
         sa.Column("firm_id", sa.String(length=26), nullable=False),
         sa.Column("client_id", sa.String(length=26), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name_key", sa.String(length=200), nullable=False),
         sa.Column("email", sa.String(length=320), nullable=True),
         sa.Column("email_display", sa.String(length=320), nullable=True),
         sa.Column("is_primary", sa.Boolean(), nullable=False),
@@ -234,6 +326,165 @@ def upgrade() -> None:
     op.create_index("ix_contact_client_id", "contact", ["client_id"], unique=False)
     op.create_index("ix_contact_email", "contact", ["email"], unique=False)
     op.create_index("ix_contact_firm_id", "contact", ["firm_id"], unique=False)
+    op.create_table(
+        "job_item",
+        sa.Column("job_id", sa.String(length=26), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("client_id", sa.String(length=26), nullable=True),
+        sa.Column("invite_id", sa.String(length=26), nullable=True),
+        sa.Column("access_id", sa.String(length=26), nullable=True),
+        sa.Column("who", sa.String(length=320), nullable=False),
+        sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column(
+            "outcome",
+            sa.Enum(
+                "waiting",
+                "done",
+                "skipped",
+                "refused",
+                "failed",
+                name="outcome",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_job_item_job_id"),
+        sa.PrimaryKeyConstraint("job_id", "number", name="pk_job_item"),
+    )
+    op.create_index(
+        "ix_job_item_waiting",
+        "job_item",
+        ["job_id", "number"],
+        unique=False,
+        sqlite_where=sa.text("outcome = 'waiting'"),
+        postgresql_where=sa.text("outcome = 'waiting'"),
+    )
+    op.create_table(
+        "portal_client",
+        sa.Column("client_id", sa.String(length=26), nullable=False),
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("name_key", sa.String(length=200), nullable=False),
+        sa.Column("has_portal", sa.Boolean(), nullable=False),
+        sa.Column("has_email", sa.Boolean(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_portal_client_client_id"),
+        sa.PrimaryKeyConstraint("client_id", name="pk_portal_client"),
+    )
+    op.create_index(
+        "ix_portal_client_no_email",
+        "portal_client",
+        ["firm_id", "name_key", "client_id"],
+        unique=False,
+        sqlite_where=sa.text("NOT has_portal AND NOT has_email"),
+        postgresql_where=sa.text("NOT has_portal AND NOT has_email"),
+    )
+    op.create_index(
+        "ix_portal_client_without",
+        "portal_client",
+        ["firm_id", "name_key", "client_id"],
+        unique=False,
+        sqlite_where=sa.text("NOT has_portal"),
+        postgresql_where=sa.text("NOT has_portal"),
+    )
+    op.create_table(
+        "portal_person",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("client_id", sa.String(length=26), nullable=False),
+        sa.Column("mailbox", sa.String(length=320), nullable=False),
+        sa.Column("email", sa.String(length=320), nullable=True),
+        sa.Column("email_display", sa.String(length=320), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("contacts", sa.Integer(), nullable=False),
+        sa.Column("client_name_key", sa.String(length=200), nullable=False),
+        sa.Column("access_id", sa.String(length=26), nullable=True),
+        sa.Column("invite_id", sa.String(length=26), nullable=True),
+        sa.Column("stage", sa.String(length=24), nullable=False),
+        sa.Column("part", sa.String(length=24), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_portal_person_client_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_portal_person"),
+        sa.UniqueConstraint("client_id", "mailbox", name="uq_portal_person_client_id_mailbox"),
+    )
+    op.create_index("ix_portal_person_invite_id", "portal_person", ["invite_id"], unique=False)
+    op.create_index(
+        "ix_portal_person_invited_expires",
+        "portal_person",
+        ["firm_id", "expires_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("stage = 'invited'"),
+        postgresql_where=sa.text("stage = 'invited'"),
+    )
+    op.create_index(
+        "ix_portal_person_logged_in",
+        "portal_person",
+        ["firm_id", "last_login_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("stage = 'logged_in'"),
+        postgresql_where=sa.text("stage = 'logged_in'"),
+    )
+    op.create_index(
+        "ix_portal_person_name",
+        "portal_person",
+        ["firm_id", "client_name_key", "id"],
+        unique=False,
+        sqlite_where=sa.text("part <> 'none'"),
+        postgresql_where=sa.text("part <> 'none'"),
+    )
+    op.create_index(
+        "ix_portal_person_open_expires",
+        "portal_person",
+        ["firm_id", "expires_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.create_index(
+        "ix_portal_person_open_name",
+        "portal_person",
+        ["firm_id", "client_name_key", "id"],
+        unique=False,
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.create_index(
+        "ix_portal_person_open_since",
+        "portal_person",
+        ["firm_id", "since", "id"],
+        unique=False,
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.create_index(
+        "ix_portal_person_since",
+        "portal_person",
+        ["firm_id", "since", "id"],
+        unique=False,
+        sqlite_where=sa.text("part <> 'none'"),
+        postgresql_where=sa.text("part <> 'none'"),
+    )
+    op.create_index(
+        "ix_portal_person_stage_name",
+        "portal_person",
+        ["firm_id", "stage", "client_name_key", "id"],
+        unique=False,
+        sqlite_where=None,
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_portal_person_stage_since",
+        "portal_person",
+        ["firm_id", "stage", "since", "id"],
+        unique=False,
+        sqlite_where=None,
+        postgresql_where=None,
+    )
     op.create_table(
         "ticked_last_time",
         sa.Column("client_id", sa.String(length=26), nullable=False),
@@ -641,10 +892,24 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
+    op.create_index(
+        "ix_outbox_turn",
+        "outbox",
+        ["firm_id", "due_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued', 'sending')"),
+        postgresql_where=sa.text("state IN ('queued', 'sending')"),
+    )
     op.create_index("ix_outbox_firm_id", "outbox", ["firm_id"], unique=False)
     op.create_index("ix_outbox_invite_id", "outbox", ["invite_id"], unique=False)
     op.create_index("ix_outbox_message_id", "outbox", ["message_id"], unique=False)
     op.create_index("ix_outbox_to_email", "outbox", ["to_email"], unique=False)
+
+    dialect = op.get_bind().dialect.name
+    for statement in (
+        Path(__file__).with_name(f"portal_list.{dialect}.sql").read_text(encoding="utf-8").split("\n--;\n")
+    ):
+        op.execute(sa.text(statement))
 
 
 def downgrade() -> None:
@@ -654,6 +919,12 @@ def downgrade() -> None:
     op.drop_index("ix_outbox_firm_id", table_name="outbox")
     op.drop_index(
         "ix_outbox_due",
+        table_name="outbox",
+        sqlite_where=sa.text("state IN ('queued', 'sending')"),
+        postgresql_where=sa.text("state IN ('queued', 'sending')"),
+    )
+    op.drop_index(
+        "ix_outbox_turn",
         table_name="outbox",
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
@@ -725,6 +996,77 @@ def downgrade() -> None:
     op.drop_index("ix_work_item_firm_id", table_name="work_item")
     op.drop_index("ix_work_item_client_workflow", table_name="work_item")
     op.drop_table("work_item")
+    op.drop_table("ticked_last_time")
+    op.drop_index(
+        "ix_portal_person_stage_since", table_name="portal_person", sqlite_where=None, postgresql_where=None
+    )
+    op.drop_index(
+        "ix_portal_person_stage_name", table_name="portal_person", sqlite_where=None, postgresql_where=None
+    )
+    op.drop_index(
+        "ix_portal_person_since",
+        table_name="portal_person",
+        sqlite_where=sa.text("part <> 'none'"),
+        postgresql_where=sa.text("part <> 'none'"),
+    )
+    op.drop_index(
+        "ix_portal_person_open_since",
+        table_name="portal_person",
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.drop_index(
+        "ix_portal_person_open_name",
+        table_name="portal_person",
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.drop_index(
+        "ix_portal_person_open_expires",
+        table_name="portal_person",
+        sqlite_where=sa.text("part = 'open'"),
+        postgresql_where=sa.text("part = 'open'"),
+    )
+    op.drop_index(
+        "ix_portal_person_name",
+        table_name="portal_person",
+        sqlite_where=sa.text("part <> 'none'"),
+        postgresql_where=sa.text("part <> 'none'"),
+    )
+    op.drop_index(
+        "ix_portal_person_logged_in",
+        table_name="portal_person",
+        sqlite_where=sa.text("stage = 'logged_in'"),
+        postgresql_where=sa.text("stage = 'logged_in'"),
+    )
+    op.drop_index(
+        "ix_portal_person_invited_expires",
+        table_name="portal_person",
+        sqlite_where=sa.text("stage = 'invited'"),
+        postgresql_where=sa.text("stage = 'invited'"),
+    )
+    op.drop_index("ix_portal_person_invite_id", table_name="portal_person")
+    op.drop_table("portal_person")
+    op.drop_index(
+        "ix_portal_client_without",
+        table_name="portal_client",
+        sqlite_where=sa.text("NOT has_portal"),
+        postgresql_where=sa.text("NOT has_portal"),
+    )
+    op.drop_index(
+        "ix_portal_client_no_email",
+        table_name="portal_client",
+        sqlite_where=sa.text("NOT has_portal AND NOT has_email"),
+        postgresql_where=sa.text("NOT has_portal AND NOT has_email"),
+    )
+    op.drop_table("portal_client")
+    op.drop_index(
+        "ix_job_item_waiting",
+        table_name="job_item",
+        sqlite_where=sa.text("outcome = 'waiting'"),
+        postgresql_where=sa.text("outcome = 'waiting'"),
+    )
+    op.drop_table("job_item")
     op.drop_index("ix_contact_firm_id", table_name="contact")
     op.drop_index("ix_contact_email", table_name="contact")
     op.drop_index("ix_contact_client_id", table_name="contact")
@@ -732,12 +1074,20 @@ def downgrade() -> None:
     op.drop_table("client_assignment")
     op.drop_index("ix_message_template_firm_id", table_name="message_template")
     op.drop_table("message_template")
+    op.drop_index(
+        "ix_job_open",
+        table_name="job",
+        sqlite_where=sa.text("state IN ('queued', 'running')"),
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    )
+    op.drop_index("ix_job_member", table_name="job")
+    op.drop_index("ix_job_firm_id", table_name="job")
+    op.drop_table("job")
     op.drop_index("ix_idempotent_call_created_at", table_name="idempotent_call")
     op.drop_table("idempotent_call")
     op.drop_index("ix_client_firm_name", table_name="client")
     op.drop_index("ix_client_firm_id", table_name="client")
     op.drop_index("ix_client_created_by_id", table_name="client")
-    op.drop_table("ticked_last_time")
     op.drop_table("client")
     op.drop_index("ix_api_token_team_member_id", table_name="api_token")
     op.drop_table("api_token")
@@ -753,7 +1103,11 @@ def downgrade() -> None:
     op.drop_table("firm_logo")
     op.drop_table("firm_licence")
     op.drop_table("switch")
+    op.drop_index("ix_search_word_owner", table_name="search_word")
+    op.drop_table("search_word")
     op.drop_index("ix_rate_limit_expires_at", table_name="rate_limit")
     op.drop_table("rate_limit")
     op.drop_table("login")
     op.drop_table("firm")
+    for statement in _AFTERWARDS[op.get_bind().dialect.name]:
+        op.execute(sa.text(statement))

@@ -8,10 +8,12 @@ from models.database import after_commit, db, unit_of_work
 from models.event import Event, append_event
 from models.firm import Firm, FirmLicence, FirmLogo, Licence
 from models.invite import AcceptCode, Invite, InviteItem, InviteState, InviteToken
+from models.job import Job, JobAction, JobItem, JobState, RowOutcome
 from models.login import Login, Role, Sees, TeamMember
 from models.login_session import LoginSession
 from models.outbox import MailKind, MailState, Outbox
 from models.portal import AccessState, ItemGrant, PortalAccess, PortalUser, Scope
+from models.portal_list import Part, PortalClient, PortalPerson, SearchWord, Stage
 from models.rate_limit import RateLimit
 from models.signer import Signer, SignerState
 from models.stored_file import StoredFile
@@ -40,6 +42,10 @@ __all__ = [
     "InviteToken",
     "ItemGrant",
     "ItemView",
+    "Job",
+    "JobAction",
+    "JobItem",
+    "JobState",
     "Licence",
     "Login",
     "LoginSession",
@@ -47,14 +53,20 @@ __all__ = [
     "MailState",
     "MessageTemplate",
     "Outbox",
+    "Part",
     "PortalAccess",
+    "PortalClient",
+    "PortalPerson",
     "PortalUser",
     "RateLimit",
     "Role",
+    "RowOutcome",
     "Scope",
+    "SearchWord",
     "Sees",
     "Signer",
     "SignerState",
+    "Stage",
     "StoredFile",
     "SurveyTemplate",
     "Switch",

@@ -48,6 +48,7 @@ class Contact(Base):
     firm_id: Mapped[str] = link("firm")
     client_id: Mapped[str] = link("client")
     name: Mapped[str] = mapped_column(sa.String(200), default="")
+    name_key: Mapped[str] = mapped_column(sa.String(200), default="")  # casefolded, for searching by words
     email: Mapped[str | None] = mapped_column(sa.String(320), index=True)
     email_display: Mapped[str | None] = mapped_column(sa.String(320))
     is_primary: Mapped[bool] = mapped_column(default=False)
@@ -55,6 +56,11 @@ class Contact(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     client: Mapped[Client] = relationship(back_populates="contacts")
+
+    @sa.orm.validates("name")
+    def _fold_name(self, key: str, value: str) -> str:
+        self.name_key = value.casefold()[:200]
+        return value
 
     @property
     def label(self) -> str:

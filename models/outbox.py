@@ -48,18 +48,19 @@ REMINDERS = (MailKind.REMINDER, MailKind.EXPIRY_WARNING)
 INVITE_MAILS = (MailKind.INVITE, *REMINDERS)  # those that carry an invite's link
 
 
+def _waiting_index(name: str, *columns: str) -> sa.Index:
+    """An index of the mails that are still to be sent alone."""
+    where = sa.text("state IN ('queued', 'sending')")
+    return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 class Outbox(Base):
     """One mail to one address."""
 
     __tablename__ = "outbox"
     __table_args__ = (
-        sa.Index(
-            "ix_outbox_due",
-            "due_at",
-            "id",
-            sqlite_where=sa.text("state IN ('queued', 'sending')"),
-            postgresql_where=sa.text("state IN ('queued', 'sending')"),
-        ),
+        _waiting_index("ix_outbox_due", "due_at", "id"),
+        _waiting_index("ix_outbox_turn", "firm_id", "due_at", "id"),  # firms take turns
     )
 
     id: Mapped[str] = id_column()

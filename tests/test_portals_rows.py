@@ -1,0 +1,216 @@
+"""The derived rows of Manage Client Portals: whatever changes, they say what the standing says, on both databases."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from invites import access as accesses
+from invites import records
+from invites.standing import StandingKey, standings_of
+from models import (
+    Client,
+    Contact,
+    Invite,
+    Outbox,
+    PortalAccess,
+    PortalClient,
+    PortalPerson,
+    SearchWord,
+    TeamMember,
+    db,
+    unit_of_work,
+    utc_now,
+)
+from models.portal_list import SEPARATORS
+from tests.portal import invite, view_of
+from tests.support.world import World, give_access, make_client, make_world
+
+ADA, WILL = "ada@byron.example", "will@byron.example"
+
+
+@pytest.fixture
+def world(app: Flask) -> World:
+    return make_world(app)
+
+
+def people(app: Flask) -> dict[str, tuple[str, str, str]]:
+    """Mailbox -> (name, stage, part)."""
+    with app.app_context():
+        rows = db.session.scalars(sa.select(PortalPerson))
+        return {row.email or row.name: (row.name, row.stage, row.part) for row in rows}
+
+
+def without(app: Flask) -> dict[str, tuple[bool, bool]]:
+    """Client -> (has somebody inside or invited, has an address)."""
+    with app.app_context():
+        rows = db.session.scalars(sa.select(PortalClient))
+        return {row.name_key: (row.has_portal, row.has_email) for row in rows}
+
+
+def write(app: Flask, *statements: Any) -> None:
+    with app.app_context(), unit_of_work() as session:
+        for statement in statements:
+            session.execute(statement)
+
+
+def test_a_life(app: Flask, world: World) -> None:
+    byron = make_client(world, "Byron Family", ("Ada Byron", ADA), ("Annabella", None))
+    assert people(app) == {
+        ADA: ("Ada Byron", "no_invite", "none"),
+        "Annabella": ("Annabella", "no_email", "none"),
+    }
+    assert without(app) == {"byron family": (False, True)}
+    invite(world, byron, ADA)
+    assert people(app)[ADA] == ("Ada Byron", "invited", "open")
+    assert without(app) == {"byron family": (True, True)}
+    write(app, sa.update(Outbox).values(state="bounced"))
+    assert people(app)[ADA][1] == "bounced"
+    write(app, sa.update(Outbox).values(state="failed"))
+    assert people(app)[ADA][1] == "mail_failed"
+    write(app, sa.update(Outbox).values(state="sent"))
+    assert people(app)[ADA][1] == "invited"
+    write(app, sa.update(Invite).values(state="declined", ended_at=utc_now()))
+    assert people(app)[ADA] == ("Ada Byron", "declined", "over")
+    assert without(app) == {"byron family": (False, True)}
+    write(app, sa.update(Invite).values(state="accepted"))
+    access_id = give_access(world, byron, ADA)
+    assert people(app)[ADA] == ("Ada Byron", "joined", "inside")
+    write(app, sa.update(PortalAccess).values(last_login_at=utc_now()))
+    assert people(app)[ADA][1] == "logged_in"
+    with app.app_context(), unit_of_work():
+        view = view_of(world)
+        accesses.suspend(view.access(access_id), view.member)
+    assert people(app)[ADA] == ("Ada Byron", "suspended", "inside")
+    with app.app_context(), unit_of_work():
+        view = view_of(world)
+        accesses.remove(view.access(access_id), view.member)
+    assert people(app)[ADA] == ("Ada Byron", "removed", "over")
+
+
+def test_a_resent_mail_clears_what_was_bounced(app: Flask, world: World) -> None:
+    invite(world, make_client(world, "B", ("Ada", ADA)), ADA)
+    write(app, sa.update(Outbox).values(state="bounced"))
+    with app.app_context(), unit_of_work() as session:
+        old = session.scalars(sa.select(Outbox)).one()
+        session.add(
+            Outbox(
+                firm_id=old.firm_id,
+                kind="invite",
+                to_email=ADA,
+                invite_id=old.invite_id,
+                created_at=utc_now(),
+            )
+        )
+    assert people(app)[ADA][1] == "invited"
+
+
+def test_contacts_that_change_their_address_and_share_it(app: Flask, world: World) -> None:
+    client_id = make_client(world, "Turner", ("John", "t@home.example"), ("Jane", None))
+    with app.app_context(), unit_of_work():
+        view = view_of(world)
+        jane = next(one for one in view.client(client_id).contacts if one.name == "Jane")
+        records.change_contact(view, jane, "Jane", "t@home.example")
+    assert people(app) == {"t@home.example": ("John, Jane", "no_invite", "none")}
+    give_access(world, client_id, "t@home.example", "John")
+    write(app, sa.update(Contact).values(email="new@home.example", email_display="new@home.example"))
+    assert people(app) == {
+        "t@home.example": ("", "joined", "inside"),
+        "new@home.example": ("John, Jane", "no_invite", "none"),
+    }
+    write(app, sa.delete(PortalAccess), sa.update(Contact).values(email=None, email_display=None))
+    assert set(people(app)) == {"t@home.example", "John", "Jane"}  # the access was deleted behind our back
+
+
+def test_words_of_names_and_addresses(app: Flask, world: World) -> None:
+    make_client(world, "O'Hara & Söhne (Übersee)", ("Ägidius von-Stein", "a.stein@x-y.example"))
+
+    def words(kind: str) -> set[str]:
+        with app.app_context():
+            return set(db.session.scalars(sa.select(SearchWord.word).where(SearchWord.kind == kind)))
+
+    theirs = {"o", "hara", "söhne", "übersee", "ägidius", "von", "stein", "a", "x", "y", "example"}
+    assert words("p") == words("c") == theirs
+    with app.app_context(), unit_of_work():
+        view = view_of(world)
+        client = view.client(db.session.scalars(sa.select(Client.id)).one())
+        records.change_client(view, client, f"New{SEPARATORS}Name", is_person=False, external_id=None)
+    assert words("p") == words("c") == {"new", "name", "ägidius", "von", "stein", "a", "x", "y", "example"}
+
+
+def test_what_is_rolled_back_leaves_no_row(app: Flask, world: World) -> None:
+    with app.app_context(), pytest.raises(KeyError), unit_of_work():
+        records.add_client(view_of(world), "Gone", contacts=[("Gone", "gone@x.example")])
+        raise KeyError
+    assert people(app) == without(app) == {}
+
+
+def test_the_rows_agree_with_the_standing_whatever_happens(app: Flask, world: World) -> None:
+    """Sixty random changes, some behind the back of the rooms; after each, rows and standings agree."""
+    chance = random.Random(7)
+    client_id = make_client(world, "Byron", ("Ada", ADA), ("Will", WILL))
+    give_access(world, client_id, WILL, "Will")
+    member = world.admin_id
+    for _ in range(60):
+        kind = chance.randrange(6)
+        email = chance.choice([ADA, WILL])
+        now = utc_now()
+        if kind == 0:
+            with app.app_context(), unit_of_work() as session:
+                session.execute(
+                    sa.update(Invite)
+                    .where(Invite.email == email, Invite.state == "pending")
+                    .values(state="revoked")
+                )
+                session.add(
+                    Invite(
+                        firm_id=world.firm_id, client_id=client_id, email=email, email_display=email, workflow="x",
+                        invited_by_id=member, expires_at=now + timedelta(days=3), created_at=now,
+                    )
+                )  # fmt: skip
+        elif kind == 1:
+            state = chance.choice(["accepted", "declined", "revoked"])
+            write(
+                app,
+                sa.update(Invite).where(Invite.email == email, Invite.state == "pending").values(state=state),
+            )
+        elif kind == 2:
+            state = chance.choice(["active", "suspended", "removed"])
+            write(app, sa.update(PortalAccess).values(state=state, changed_at=now))
+        elif kind == 3:
+            seen = chance.choice([None, now])
+            write(app, sa.update(PortalAccess).values(last_login_at=seen))
+        elif kind == 4:
+            write(app, sa.update(Outbox).values(state=chance.choice(["bounced", "failed", "sent", "queued"])))
+        else:
+            with app.app_context(), unit_of_work() as session:
+                for found in session.scalars(sa.select(Invite.id).where(Invite.email == email)):
+                    session.add(
+                        Outbox(
+                            firm_id=world.firm_id, kind=chance.choice(["invite", "reminder"]), to_email=email,
+                            invite_id=found, state=chance.choice(["queued", "cancelled", "bounced"]),
+                        )
+                    )  # fmt: skip
+        agree(app, client_id)
+
+
+def agree(app: Flask, client_id: str) -> None:
+    same = {"joined": "active", "logged_in": "active"}
+    with app.app_context():
+        member = db.session.scalars(sa.select(TeamMember)).first()
+        found = standings_of({client_id}, {ADA, WILL}, member.firm.time_zone)
+        for row in db.session.scalars(sa.select(PortalPerson)):
+            standing = found.get((row.client_id, row.email))
+            key = standing.key if standing else StandingKey.NO_INVITE
+            if key is StandingKey.EXPIRED:
+                key = StandingKey.INVITED
+            assert same.get(row.stage, row.stage) == key.value
+            if standing and standing.invite:
+                assert row.invite_id == standing.invite.id
+            if standing and standing.access:
+                assert row.access_id == standing.access.id
