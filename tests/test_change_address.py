@@ -96,7 +96,7 @@ def items_of(app: Flask, email: str) -> set[str]:
 
 def contacts(app: Flask) -> dict[str, str | None]:
     with app.app_context():
-        return {name: email for name, email in db.session.execute(sa.select(Contact.name, Contact.email))}
+        return dict(db.session.execute(sa.select(Contact.name, Contact.email)).all())
 
 
 def signers(app: Flask) -> dict[str, tuple[str, str, str]]:
