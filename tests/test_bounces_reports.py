@@ -54,7 +54,7 @@ def test_a_status_part_that_was_encoded_against_the_rules_is_read() -> None:
         f"Content-Transfer-Encoding: base64\n\n{encoded}\n\n--B--\n"
     )
     failure = parse(raw.encode()).about(TO)
-    assert (failure.kind, failure.status, failure.addresses) == (Kind.PERMANENT, "5.1.1", {TO})
+    assert (failure.kind, failure.status, failure.addresses) == (Kind.PERMANENT, "5.1.1", frozenset({TO}))
 
 
 @pytest.mark.parametrize(
