@@ -23,6 +23,7 @@ from models.failpoints import reach
 log = structlog.get_logger(__name__)
 
 BATCH = 100  # mails claimed at once
+LONGEST_BATCH = 10.0  # seconds within which its mails are begun
 SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
 
 
@@ -63,9 +64,11 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
         # After a pause a single mail goes first, to see whether the relay is back.
         claimed = claim.claim(1 if pause else BATCH, clock(), settings.lease_seconds)
     reach("delivery.after_claim")
-    if not claimed:
-        return None
-    begin_until = time.monotonic() + settings.lease_seconds - settings.mail_deadline_seconds
+    if not claimed:  # all that was looked at may have been dead
+        return 0 if claim.more_due(clock()) else None
+    # Beyond the lease nothing is begun; and a slow relay gives batches back in time, for other firms' mail.
+    begin_within = min(settings.lease_seconds - settings.mail_deadline_seconds, LONGEST_BATCH)
+    begin_until = time.monotonic() + begin_within
     ready, results = compose.compose(settings, claimed)
     db.session.rollback()  # reading is over: nothing is open while the relay talks
     sent = _settle(results, clock) if results else 0

@@ -900,7 +900,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
-    op.create_index("ix_outbox_firm_id", "outbox", ["firm_id"], unique=False)
     op.create_index("ix_outbox_invite_id", "outbox", ["invite_id"], unique=False)
     op.create_index("ix_outbox_message_id", "outbox", ["message_id"], unique=False)
     op.create_index("ix_outbox_to_email", "outbox", ["to_email"], unique=False)
@@ -916,7 +915,6 @@ def downgrade() -> None:
     op.drop_index("ix_outbox_to_email", table_name="outbox")
     op.drop_index("ix_outbox_message_id", table_name="outbox")
     op.drop_index("ix_outbox_invite_id", table_name="outbox")
-    op.drop_index("ix_outbox_firm_id", table_name="outbox")
     op.drop_index(
         "ix_outbox_due",
         table_name="outbox",

@@ -64,7 +64,7 @@ class Outbox(Base):
     )
 
     id: Mapped[str] = id_column()
-    firm_id: Mapped[str | None] = link("firm", nullable=True)
+    firm_id: Mapped[str | None] = link("firm", nullable=True, index=False)  # ix_outbox_turn serves the claim
     kind: Mapped[MailKind] = state_column(MailKind, name="kind")
     to_email: Mapped[str] = mapped_column(sa.String(320), index=True)
     to_name: Mapped[str] = mapped_column(sa.String(200), default="")
