@@ -33,6 +33,7 @@ from huey.serializer import SignedSerializer
 
 from config import Settings, WrongSetting
 from models import utc_now
+from models.event import after_appending
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +129,7 @@ def init_app(app: Flask) -> None:
     settings: Settings = app.config["PORTAL"]
     _engine(settings)
     app.extensions["background"] = Background(app, settings)
+    after_appending(_wake_for_facts)
 
 
 def on_wake(app: Flask, name: str, function: Callable[[], Any]) -> None:
@@ -159,6 +161,11 @@ def enqueue(name: str, **arguments: Any) -> None:
 def wake() -> None:
     """Tell the worker that rows are waiting. Never raises: were it lost, the sweep finds the rows within a minute."""
     _wake_safely(_of(current_app))
+
+
+def _wake_for_facts() -> None:
+    if "background" in current_app.extensions:  # a small application of a test may have no queue
+        wake()
 
 
 def wake_at(moment: datetime) -> None:

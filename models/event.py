@@ -6,6 +6,7 @@ events into facts. So a fact is never about something that was rolled back, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, id_column, link, utc_now
-from models.database import db
+from models.database import after_commit, db
 
 
 class Event(Base):
@@ -44,6 +45,15 @@ class Event(Base):
     dispatched_at: Mapped[datetime | None]
 
 
+_AFTER_APPENDING: list[Callable[[], None]] = []
+
+
+def after_appending(callback: Callable[[], None]) -> None:
+    """Call `callback` after each commit that appended events: the worker's wake-up lies in a higher room."""
+    if callback not in _AFTER_APPENDING:
+        _AFTER_APPENDING.append(callback)
+
+
 def append_event(
     name: str,
     *,
@@ -70,4 +80,6 @@ def append_event(
         created_at=utc_now(),
     )
     db.session.add(event)
+    for callback in _AFTER_APPENDING:
+        after_commit(callback)
     return event
