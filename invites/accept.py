@@ -73,7 +73,7 @@ def look_up(token: str) -> Link:
         .where(InviteToken.token_hash == links.token_hash(token))
         .options(joinedload(Invite.invited_by), joinedload(Invite.client))
     ).one_or_none()
-    if found is None:
+    if found is None or outbox.links_rest():
         return Link(LinkState.UNKNOWN)
     invite, generation = found
     if invite.state is not InviteState.PENDING:

@@ -103,7 +103,7 @@ def claim(limit: int, now: datetime, lease_seconds: float) -> list[Claimed]:
             attempts=Outbox.attempts + 1,
             crashes=Outbox.crashes + _was_sending(),
         )
-        .returning(*(Outbox.__table__.c[name] for name in _RETURNED))
+        .returning(*(Outbox.__table__.c[name] for name in RETURNED))
         .execution_options(synchronize_session=False)
     )
     rows = db.session.execute(statement).mappings().all()
@@ -164,7 +164,7 @@ def _interleaved(mails: list[Claimed]) -> list[Claimed]:
     return [mail for _, _, mail in sorted(places, key=lambda place: place[:2])]
 
 
-_RETURNED = [name for name in Claimed.__dataclass_fields__ if name not in {"lease", "lease_until"}]
+RETURNED = [name for name in Claimed.__dataclass_fields__ if name not in {"lease", "lease_until"}]
 
 
 def _due(now: datetime) -> sa.ColumnElement[bool]:

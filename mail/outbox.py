@@ -23,6 +23,7 @@ from models.errors import Missing, WrongState
 from models.outbox import REMINDERS
 
 HOLD = "outbox_hold"
+RESTORED = "restored"  # the database came from a copy: links rest too, see mail/restored.py
 PAUSE = "relay_pause"
 PROBE_EVERY = timedelta(seconds=60)  # a relay that is down is asked once a minute
 
@@ -269,10 +270,15 @@ def set_held() -> int:
 
 def release() -> int:
     """Let held mails go; how many."""
-    db.session.execute(sa.delete(Switch).where(Switch.name == HOLD))
+    db.session.execute(sa.delete(Switch).where(Switch.name.in_([HOLD, RESTORED])))
     after_commit(background.wake)
     statement = sa.update(Outbox).where(Outbox.state == MailState.HELD).values(state=MailState.QUEUED)
     return _count(statement)
+
+
+def links_rest() -> bool:
+    """Whether mailed links lead nowhere for now: the database was restored, and who was removed since may be back."""
+    return db.session.scalar(sa.select(sa.literal(1)).where(Switch.name == RESTORED)) is not None
 
 
 def is_held() -> bool:

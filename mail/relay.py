@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import structlog
@@ -18,6 +19,7 @@ from flask import Flask
 
 from config import Settings
 from mail.claim import Claimed
+from mail.journal import Journal
 from mail.outcomes import Outcome, RelayBroken, Temporary, Untouched
 from mail.settle import Result
 from mail.transport import HardenedConnection, Letter
@@ -45,6 +47,7 @@ class Relay:
         self._watchdog = Watchdog(self._connections)
         self._failures = 0
         self._lock = threading.Lock()
+        self._journal = Journal(settings)
         self.broken: str | None = None  # why nothing can be sent at this moment
 
     def __enter__(self) -> Self:
@@ -55,6 +58,11 @@ class Relay:
         for connection in self._connections:
             connection.__exit__(None, None, None)
         self._watchdog.__exit__()
+        self._journal.close()
+
+    def settled(self, results: Sequence[Result]) -> None:
+        """These outcomes are in the database."""
+        self._journal.settled([result.mail.id for result in results])
 
     def deliver(self, batch: Sequence[Ready], begin_until: float) -> Iterator[list[Result]]:
         """Send the batch over all lines; every mail's outcome, in groups, as they happen.
@@ -104,7 +112,9 @@ class Relay:
         try:
             if self.broken is not None or self._stopping() or time.monotonic() >= begin_until:
                 return Untouched()
-            outcome = line.send(ready.letter)
+            outcome = line.send(
+                ready.letter, accepted=partial(self._journal.note, ready.mail.id, ready.mail.lease)
+            )
         except Exception as error:  # a bug of ours must not take the other mails' line with it
             log.exception("sending a mail raised", mail_id=ready.mail.id)
             line.drop()

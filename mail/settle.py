@@ -8,7 +8,7 @@ refused at once don't come back at once, until 72 hours are over or the claim fi
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import config
-from mail.claim import Claimed
+from mail.claim import RETURNED, Claimed
 from mail.outbox import PROBE_EVERY
 from mail.outcomes import Dropped, Outcome, Permanent, RelayBroken, Sent, Temporary
 from models import Invite, MailKind, MailState, Outbox, append_event, db
@@ -61,6 +61,17 @@ def settle(results: Sequence[Result], now: datetime) -> int:
     _wipe_sealed(settled)
     _note_invites(settled)
     return len(settled)
+
+
+def settle_accepted(accepted: Collection[tuple[str, str]], now: datetime) -> int:
+    """Settle what a worker that died had got a 250 for: (mail id, lease); how many were still open."""
+    rows = db.session.execute(
+        sa.select(*(Outbox.__table__.c[name] for name in [*RETURNED, "lease"])).where(
+            Outbox.id.in_([mail_id for mail_id, _ in accepted]), Outbox.state == MailState.SENDING
+        )
+    ).mappings()
+    ours = [row for row in rows if (row["id"], row["lease"]) in accepted]
+    return settle([Result(Claimed(**row, lease_until=now), Sent()) for row in ours], now)
 
 
 _TABLE: Any = Outbox.__table__

@@ -147,8 +147,13 @@ class HardenedConnection(flask_mail.Connection):
         self.num_emails = 0
 
     # `send()` of Flask-Mail raises or returns; here it returns what became of the mail.
-    def send(self, message: Letter, envelope_from: str | None = None) -> Outcome:  # type: ignore[override]
-        """Send one mail over the kept line; what became of it. Never raises for what the relay or the line does."""
+    def send(  # type: ignore[override]
+        self, message: Letter, envelope_from: str | None = None, accepted: Callable[[], None] | None = None
+    ) -> Outcome:
+        """Send one mail over the kept line; what became of it. Never raises for what the relay or the line does.
+
+        `accepted` is called at once where the relay took it.
+        """
         self.overdue = False
         self.deadline = time.monotonic() + self.settings.mail_deadline_seconds
         try:
@@ -161,7 +166,7 @@ class HardenedConnection(flask_mail.Connection):
             self.deadline = None
         if isinstance(outcome, Sent):
             self.num_emails += 1
-            self._tell(message)
+            self._tell(message, accepted)
         return outcome
 
     def cut_if_overdue(self, now: float) -> None:
@@ -286,9 +291,11 @@ class HardenedConnection(flask_mail.Connection):
                 return one_line(strerror)
         return one_line(str(error))[:200] or type(error).__name__
 
-    def _tell(self, message: Letter) -> None:
+    def _tell(self, message: Letter, accepted: Callable[[], None] | None) -> None:
         try:
             reach("delivery.after_accept")
+            if accepted is not None:
+                accepted()
             email_dispatched.send(self.app, message=message)
         except Exception:  # the mail is sent, and a receiver's error must not send it twice
             log.exception("what came after the 250 raised", message_id=message.msgId)

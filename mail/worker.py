@@ -15,7 +15,9 @@ from flask import current_app
 
 import background
 from config import Settings
-from mail import claim, compose, outbox, settle
+from mail import claim, compose, outbox, restored, settle
+from mail.journal import Left
+from mail.outcomes import Sent
 from mail.relay import Relay
 from models import db, unit_of_work, utc_now
 from models.failpoints import reach
@@ -39,6 +41,7 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
 
     sent = 0
     db.session.rollback()
+    _catch_up(settings, clock)
     if claim.anything_due(clock()):
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         with Relay(app, settings, background.stopping) as relay:
@@ -72,8 +75,14 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
     ready, results = compose.compose(settings, claimed)
     db.session.rollback()  # reading is over: nothing is open while the relay talks
     sent = _settle(results, clock) if results else 0
+    last = ""
     for group in relay.deliver(ready, begin_until):
         sent += _settle(group, clock)
+        relay.settled(group)
+        last = max([last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))])
+    if last:
+        restored.remember(settings, last)
+        db.session.rollback()
     if relay.broken is not None:
         _pause(relay.broken, clock())
     elif pause is not None and sent:
@@ -81,6 +90,18 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
             outbox.resume_relay()
         log.info("the mail server takes mail again", since=pause.since.isoformat())
     return sent
+
+
+def _catch_up(settings: Settings, clock: Callable[[], datetime]) -> None:
+    """Before anything is sent: is this the database we sent from, and did a worker die between a 250 and its row?"""
+    if not current_app.extensions.get("mail_checked"):
+        restored.check(settings)
+        current_app.extensions["mail_checked"] = True
+    with Left(settings) as left:
+        if left.accepted:
+            with unit_of_work():
+                settled = settle.settle_accepted(left.accepted, clock())
+            log.warning("settled what a worker that died had handed over", mails=settled)
 
 
 def _settle(results: list[settle.Result], clock: Callable[[], datetime]) -> int:
