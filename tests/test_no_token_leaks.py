@@ -171,7 +171,7 @@ def test_a_hundred_looks_change_nothing(journey: Journey) -> None:
 def test_the_keys_are_nowhere_but_in_the_mailbox(journey: Journey) -> None:
     live = journey.live
     ada = accept(journey)
-    journey.secrets["session of the client"] = ada.cookies["portal_session"]
+    journey.secrets["session of the client"] = str(ada.cookies["portal_session"])
     used = requests.get(f"{live.url}/portal/invite/{journey.secrets['second link']}", timeout=30)
     assert used.status_code == 200
     journey.secrets["password"] = PASSWORD
@@ -191,7 +191,7 @@ def test_the_keys_are_nowhere_but_in_the_mailbox(journey: Journey) -> None:
 
     # Everything staff and developers can read about it.
     dana = journey.sign_in(DANA, DEMO_PASSWORD)
-    journey.secrets["session of staff"] = dana.cookies["portal_session"]
+    journey.secrets["session of staff"] = str(dana.cookies["portal_session"])
     record = f"/clients/{journey.client_id}"
     for path in ("/", "/clients", record, f"{record}/activity", f"{record}/client-requests", "/portals",
                  f"{record}/invite", f"/items/{journey.item_id}", "/templates", "/settings"):  # fmt: skip
