@@ -123,6 +123,37 @@ class InviteResultsAnswer(ma.Schema):
     results = fields.List(fields.Nested(InviteResultAnswer))
 
 
+class ExplainStepAnswer(ma.Schema):
+    """One link of the chain."""
+
+    check = fields.String(
+        metadata={
+            "enum": [
+                "invited", "mail_delivered", "accepted", "access_active", "item_visible", "item_visible_to_them",
+                "licence",
+            ]
+        }
+    )  # fmt: skip
+    ok = fields.Boolean()
+    text = fields.String()
+    fix = fields.String(
+        allow_none=True,
+        metadata={
+            "enum": [
+                "invite", "resend", "change_address", "restore", "make_visible", "grant", "licence", None,
+            ],
+            "description": "what mends it; null where it holds, or follows from an earlier link",
+        },
+    )  # fmt: skip
+
+
+class ExplanationAnswer(ma.Schema):
+    """Whether a person sees an item, and the chain of yes and no behind it."""
+
+    can_see = fields.Boolean()
+    steps = fields.List(fields.Nested(ExplainStepAnswer))
+
+
 class AccessAnswer(ma.Schema):
     """A person's access to a client's portal."""
 

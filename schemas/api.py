@@ -58,6 +58,16 @@ class StepQuery(Query):
     workflow = fields.String(load_default="client-record", metadata={"description": "a workflow's slug"})
 
 
+class ExplainQuery(Query):
+    """Which person and which item."""
+
+    email = fields.String(required=True, error_messages={"required": "Say whose address."})
+    item_type = fields.String(
+        load_default=None, metadata={"description": "the workflow's slug; optional beside item_id"}
+    )
+    item_id = fields.String(required=True, error_messages={"required": "Say which item."})
+
+
 class DryRunQuery(Query):
     """`dry_run=true`: the plan, 200, nothing kept, nothing mailed."""
 

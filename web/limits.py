@@ -16,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import time
 from functools import cache
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from flask import Flask, current_app, request
@@ -107,6 +109,25 @@ class SqlStorage(Storage):
         with db.engine.begin() as connection:
             connection.execute(sa.delete(RateLimit).where(RateLimit.key == _blind(key)))
 
+    def used_up_until(self, limit: RateLimitItem, name: str, first: str) -> float:
+        """When the last used-up window of this beginning ends, in seconds since the epoch; 0 where none is used up."""
+        found = sa.select(sa.func.max(RateLimit.expires_at)).where(
+            self._begins(limit, name, first),
+            RateLimit.hits >= limit.amount,
+            RateLimit.expires_at > time.time(),
+        )
+        with db.engine.connect() as connection:
+            return float(connection.execute(found).scalar() or 0)
+
+    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
+        """Forget every counter of this beginning."""
+        with db.engine.begin() as connection:
+            connection.execute(sa.delete(RateLimit).where(self._begins(limit, name, first)))
+
+    @staticmethod
+    def _begins(limit: RateLimitItem, name: str, first: str) -> sa.ColumnElement[bool]:
+        return RateLimit.key.startswith(_blind_beginning(limit.key_for(name, first)))
+
     def _row(self, key: str) -> sa.Row[int, float] | None:
         with db.engine.connect() as connection:
             return connection.execute(
@@ -122,6 +143,41 @@ class SqlStorage(Storage):
             connection.execute(
                 sa.delete(RateLimit).where(RateLimit.key.in_(old.with_for_update(skip_locked=True)))
             )
+
+
+class Counters(Protocol):
+    """Counters that can be found by the limit and the first name of their keys, whatever follows."""
+
+    def used_up_until(self, limit: RateLimitItem, name: str, first: str) -> float:
+        """When the last used-up window ends, in seconds since the epoch; 0 where none is used up."""
+
+    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
+        """Forget these counters."""
+
+
+class RedisCounters:
+    """The same in Redis, where the keys are the library's own."""
+
+    def __init__(self, storage: Any) -> None:
+        self.storage = storage
+
+    def used_up_until(self, limit: RateLimitItem, name: str, first: str) -> float:
+        """When the last used-up window ends, in seconds since the epoch; 0 where none is used up."""
+        ends = 0.0
+        for key in self._keys(limit, name, first):
+            if int(self.storage.storage.get(key) or 0) >= limit.amount:
+                ends = max(ends, time.time() + max(0, self.storage.storage.ttl(key)))
+        return ends
+
+    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
+        """Forget these counters."""
+        for key in self._keys(limit, name, first):
+            self.storage.storage.delete(key)
+
+    def _keys(self, limit: RateLimitItem, name: str, first: str) -> list[Any]:
+        begin = "/".join(limit.key_for(name, first).split("/")[:3])
+        literal = re.sub(r"([*?\[\]\\])", r"\\\1", self.storage.prefixed_key(begin))
+        return list(self.storage.storage.scan_iter(match=f"{literal}/*"))
 
 
 def init_app(app: Flask) -> None:
@@ -167,6 +223,25 @@ def give_back(name: str, *who: str) -> None:
         storage.incr(limit.key_for(name, *_whom(who)), limit.get_expiry(), amount=-1)
 
 
+def locked_seconds(name: str, first: str) -> int:
+    """How long the limit `name` is used up still for `first` (an address) from any source; 0 where it isn't."""
+    if not _is_on():
+        return 0
+    ends = _counters(name).used_up_until(_limit(name), name, _safe(first))
+    return max(0, math.ceil(ends - time.time()))
+
+
+def unlock(name: str, first: str) -> None:
+    """Forget all counters of the limit `name` for `first` (an address), from whatever source they were counted."""
+    if _is_on():
+        _counters(name).forget(_limit(name), name, _safe(first))
+
+
+def _counters(name: str) -> Counters:
+    storage = _strategy(name).storage
+    return storage if isinstance(storage, SqlStorage) else RedisCounters(storage)
+
+
 def _is_on() -> bool:
     return bool(config.current().rate_limits)
 
@@ -183,7 +258,12 @@ def _limit(name: str) -> RateLimitItem:
 
 
 def _whom(who: tuple[str, ...]) -> tuple[str, ...]:
-    return who or (request.remote_addr or "unknown",)
+    return tuple(_safe(part) for part in who or (request.remote_addr or "unknown",))
+
+
+def _safe(part: str) -> str:
+    """One part of a counter's key; the library joins the parts by a slash."""
+    return part.replace("/", "%2F")
 
 
 def _too_many(name: str, who: tuple[str, ...]) -> TooManyRequests:
@@ -195,4 +275,13 @@ def _too_many(name: str, who: tuple[str, ...]) -> TooManyRequests:
 
 
 def _blind(key: str) -> str:
-    return hmac.new(config.current().derived_key("rate-limits"), key.encode(), hashlib.sha256).hexdigest()
+    """What the table holds of a key: one part for its limit and first name, so that they can be found, one for all."""
+    return f"{_blind_beginning(key)}{_hmac(key)}"
+
+
+def _blind_beginning(key: str) -> str:
+    return _hmac("/".join(key.split("/")[:3]))[:32] + "."
+
+
+def _hmac(text: str) -> str:
+    return hmac.new(config.current().derived_key("rate-limits"), text.encode(), hashlib.sha256).hexdigest()

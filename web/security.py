@@ -23,7 +23,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response
 
 import config
-from models import AccessState, Login, PortalAccess, PortalUser, after_commit, db, utc_now
+from models import AccessState, Login, PortalAccess, PortalUser, after_commit, append_event, db, utc_now
 from models.errors import Refused
 from web import limits, sessions, who
 from web.passwords import SHORTEST, Passwords
@@ -216,12 +216,22 @@ def _on_sign_in(app: Flask, user: Login, **extra: Any) -> None:
 def _note_last_login(login_id: str, now: datetime) -> None:
     """Each firm sees when somebody was last in on its own side, and nothing of other firms."""
     places = sa.select(PortalUser.id).where(PortalUser.login_id == login_id)
-    db.session.execute(
+    entered = db.session.execute(
         sa.update(PortalAccess)
         .where(PortalAccess.portal_user_id.in_(places), PortalAccess.state == AccessState.ACTIVE)
         .values(last_login_at=now)
+        .returning(PortalAccess.id, PortalAccess.firm_id, PortalAccess.client_id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
+    for access_id, firm_id, client_id in entered:
+        append_event(
+            "signed_in",
+            firm_id=firm_id,
+            workflow="client-record",
+            actor=f"login:{login_id}",
+            client_id=client_id,
+            access_id=access_id,
+        )
 
 
 def _on_sign_out(app: Flask, **extra: Any) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 from flask import g, request
 
+from invites.eyes import WholePortal
 from invites.scope import PortalView
 from models import Client, Firm, Login, PortalAccess, WorkItem, db
 from models.errors import Missing
@@ -27,6 +28,15 @@ class Place:
     access_id: str
     client: Client
     firm: Firm
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Staff look at the client's side: through whose eyes, what the bar on top says, and the way back."""
+
+    eyes: PortalView
+    sentence: str
+    back_url: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class Frame:
 
     def context(self, **more: Any) -> dict[str, Any]:
         """What templates/portal/_layout.html needs, and `more`."""
+        staff = looking()
         shown = self.chosen or (self.places[0] if len(self.places) == 1 else None)
         firms = {place.firm.id: place.firm for place in self.places}
         firm = shown.firm if shown else next(iter(firms.values())) if len(firms) == 1 else None
@@ -84,6 +95,8 @@ class Frame:
             "is_team_member": bool(memberships()),
             "several": len(self.places) > 1,
             "frame": self,
+            "staff_view": staff.sentence if staff else "",
+            "staff_back": staff.back_url if staff else "",
             **more,
         }
 
@@ -106,9 +119,25 @@ class Frame:
 _LISTS = frozenset({"/portal/", "/portal/todo", "/portal/files"})
 
 
+def looking() -> Looking | None:
+    """How staff look at this page; None where it is the person's own."""
+    found: Looking | None = g.get("portal_looking")
+    return found
+
+
+def viewer() -> PortalView:
+    """Whose rows this page shows: the login's that is signed in, or the person's whose eyes staff look through."""
+    staff = looking()
+    return staff.eyes if staff is not None else PortalView(current_login())
+
+
 def frame(item: WorkItem | None = None) -> Frame:
     """The frame of this request; on an item's page its client is the one shown. Raises Missing for a foreign client."""
-    person = PortalView(current_login())
+    person = viewer()
+    if isinstance(person, WholePortal):
+        firm = db.session.get_one(Firm, person.client.firm_id)
+        places: tuple[Place, ...] = (Place("", person.client, firm),)
+        return Frame(person, places, _chosen(places, item))
     ids = person.accesses().with_only_columns(PortalAccess.id)
     rows = db.session.execute(
         sa.select(PortalAccess.id, Client, Firm)
@@ -119,11 +148,15 @@ def frame(item: WorkItem | None = None) -> Frame:
         .order_by(Firm.name, Client.name_key, Client.id)
     )
     places = tuple(Place(access_id, client, firm) for access_id, client, firm in rows)
+    return Frame(person, places, _chosen(places, item))
+
+
+def _chosen(places: tuple[Place, ...], item: WorkItem | None) -> Place | None:
     wanted = item.client_id if item is not None else request.args.get("client") or None
     chosen = next((place for place in places if place.client.id == wanted), None)
     if wanted is not None and chosen is None:
         raise Missing
-    return Frame(person, places, chosen)
+    return chosen
 
 
 def _first_zone(places: tuple[Place, ...]) -> str:

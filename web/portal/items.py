@@ -1,7 +1,7 @@
 """An item's page, drawn by its workflow's template, and the answer to a plain item.
 
 The first look of a person is noted (staff see who opened what and when). Only a person's own GET is a look: a HEAD, or
-a page that a browser fetches ahead of time, is none.
+a page that a browser fetches ahead of time, is none, and staff who look through a person's eyes leave no trace there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from invites.scope import PortalView
 from models import WorkItem, unit_of_work
 from models.errors import Invalid, Missing, WrongState
 from web.access_rules import portal_page
-from web.portal.frame import frame
-from web.who import current_login
+from web.portal.frame import frame, looking, viewer
 from workflows import viewing
 from workflows.registry import Workflow, installed
 
@@ -51,7 +50,7 @@ def respond(item_id: str) -> Answer:
 
 def find(item_id: str, slug: str | None = None) -> tuple[PortalView, WorkItem, Workflow]:
     """The item as this person sees it. Raises Missing for what isn't theirs, or whose workflow was taken away."""
-    person = PortalView(current_login())
+    person = viewer()
     item = person.item(item_id, slug)
     workflow = installed().get(item.workflow)
     if workflow is None:
@@ -61,7 +60,11 @@ def find(item_id: str, slug: str | None = None) -> tuple[PortalView, WorkItem, W
 
 def note_look(person: PortalView, item: WorkItem) -> None:
     """Note that this person looked at the item, where that is due."""
-    if request.method != "GET" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+    if (
+        looking() is not None
+        or request.method != "GET"
+        or "prefetch" in request.headers.get("Sec-Purpose", "")
+    ):
         return
     if viewing.due(person, item):
         with unit_of_work():

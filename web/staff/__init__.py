@@ -9,6 +9,7 @@ from web.staff.clients import bp as clients
 from web.staff.contacts import bp as contacts
 from web.staff.esign import bp as esign
 from web.staff.expired import bp as expired
+from web.staff.explain import bp as explain
 from web.staff.files import bp as files
 from web.staff.home import bp as home
 from web.staff.items import bp as items
@@ -19,6 +20,7 @@ from web.staff.record import bp as record
 from web.staff.sending import bp as sending
 from web.staff.settings import bp as settings
 from web.staff.templates import bp as templates
+from web.staff.view_portal import bp as view_portal
 
 BLUEPRINTS = (
     home,
@@ -26,6 +28,8 @@ BLUEPRINTS = (
     contacts,
     record,
     people,
+    explain,
+    view_portal,
     change_address,
     expired,
     files,  # its own send page stands before the general one

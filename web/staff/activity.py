@@ -9,7 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models import Event, Invite, Login, PortalAccess, PortalUser, TeamMember, WorkItem, db
+from invites.timeline import MAIL_NAMES, Entry
+from mail import outbox
+from models import Event, Invite, Login, MailState, PortalAccess, PortalUser, TeamMember, WorkItem, db
 
 # What happened, in words. {who} acted, {person} it was about, {title} of the item.
 _WORDS = {
@@ -32,6 +34,10 @@ _WORDS = {
     "invite_reminders_stopped": "The reminders to {person} were switched off",
     "invite_reminders_started": "{who} switched the reminders to {person} on",
     "address_changed": "{who} changed the address of {person}",
+    "signed_in": "{who} signed in",
+    "sign_in_unlocked": "{who} unlocked the sign-in of {person}",
+    "portal_viewed": "{who} looked at the Client Portal as {person} sees it",
+    "whole_portal_viewed": "{who} looked at the whole Client Portal",
     "access_removed": "{who} removed {person}'s access",
     "access_suspended": "{who} suspended {person}'s access",
     "access_restored": "{who} restored {person}'s access",
@@ -83,6 +89,36 @@ def lines_of(events: Sequence[Event]) -> list[ActivityLine]:
                 pattern.format(who=who, person=person, title=quoted), event.created_at, event.item_id
             )
         )
+    return lines
+
+
+@dataclass(frozen=True)
+class StoryLine:
+    """One line of a person's story."""
+
+    text: str
+    at: datetime
+    tone: str = ""
+    item_id: str | None = None
+
+
+_MAIL_TONES = {MailState.BOUNCED: "bad", MailState.FAILED: "bad", MailState.SENT: "good"}
+
+
+def story_lines(entries: Sequence[Entry]) -> list[StoryLine]:
+    """A person's story in words, in a fixed number of queries."""
+    paused = outbox.relay_pause()
+    events = [entry.event for entry in entries if entry.event is not None]
+    told = dict(zip((event.id for event in events), lines_of(events), strict=True))
+    lines = []
+    for entry in entries:
+        if entry.mail is not None:
+            name = MAIL_NAMES.get(entry.mail.kind, "Mail")
+            words = f"{name}: {outbox.delivery_text(entry.mail, paused)}"
+            lines.append(StoryLine(words, entry.at, _MAIL_TONES.get(entry.mail.state, "idle")))
+        elif entry.event is not None:
+            line = told[entry.event.id]
+            lines.append(StoryLine(line.text, line.at, item_id=line.item_id))
     return lines
 
 

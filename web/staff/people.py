@@ -16,26 +16,19 @@ from werkzeug.wrappers import Response
 from invites import access as accesses
 from invites import lifecycle, reminders
 from invites.standing import StandingKey
+from invites.timeline import timeline
 from mail import outbox
 from models import Invite, PortalAccess, TeamMember, unit_of_work
 from models.errors import Missing
 from web.access_rules import staff_page
+from web.staff.actions import Action
+from web.staff.activity import story_lines
 from web.staff.common import firm_view, page
 from web.staff.record import INVITED
 from web.staff.rows import PersonLine, people_lines
 from workflows.registry import installed
 
 bp = Blueprint("staff_people", __name__)
-
-
-@dataclass(frozen=True)
-class Action:
-    """One thing that can be done about a person. `how`: post (at once), ask (asks first), link or window."""
-
-    label: str
-    url: str
-    how: str = "post"
-    kind: str = "quiet"
 
 
 @dataclass(frozen=True)
@@ -89,6 +82,7 @@ def person(client_id: str, key: str) -> str:
         waiting=waiting,
         actions=_actions(line, client_id),
         note=_note(line),
+        story=story_lines(timeline(client, line.address, standing.access)),
     )
 
 

@@ -43,6 +43,12 @@ class PersonLine:
         """The name, else the address."""
         return self.name or self.email
 
+    @property
+    def address(self) -> str | None:
+        """The address as it is looked up."""
+        row = self.contact or self.standing.access or self.standing.invite
+        return row.email if row is not None else None
+
 
 @dataclass(frozen=True)
 class ItemLine:
