@@ -24,7 +24,6 @@ from workflows.esign_request.sample import engagement_letter
 
 NEW_PASSWORD = "tin kettle orchard nine"
 _numbers = itertools.count(1)
-pytestmark = pytest.mark.xdist_group("journeys")
 
 
 @pytest.fixture(params=["desk", "phone"])
