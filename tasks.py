@@ -10,17 +10,20 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import sqlalchemy as sa
+import structlog
 from flask import Flask, current_app
 
 import background
 import config
 from hooks.dispatch import dispatch_due
-from invites import expiry, reminders
+from invites import bulk_run, expiry, job_import, reminders
 from mail.report_reader import read_reports
 from mail.worker import send_due
 from models import AcceptCode, IdempotentCall, LoginSession, RateLimit, unit_of_work, utc_now
 from workflows import storage
 from workflows.esign_request.completion import seal_all_pending
+
+log = structlog.get_logger(__name__)
 
 KEEP_IDEMPOTENT_CALLS = timedelta(hours=48)
 
@@ -30,6 +33,7 @@ def register(app: Flask) -> None:
     background.on_wake(app, "mail", send_mail)
     background.on_wake(app, "facts", make_facts)
     background.on_wake(app, "seals", seal_documents)
+    background.on_wake(app, "jobs", run_jobs)
     background.every(app, "reminders", 10, send_reminders)
     background.every(app, "expiries", 10, note_expiries)
     background.every(app, "bounces", 1, read_bounces)
@@ -51,6 +55,44 @@ def make_facts() -> None:
 def seal_documents() -> None:
     """Seal the eSign requests that everybody has signed."""
     seal_all_pending()
+
+
+def run_jobs() -> None:
+    """Carry out the open jobs, batch by batch, until none is left.
+
+    A batch that fails is tried again row by row; a row that fails by itself is marked and stops no other. Where the
+    database is what fails, the error goes up and the next sweep tries again.
+    """
+    while not background.stopping():
+        try:
+            with unit_of_work():
+                done = bulk_run.step()
+        except sa.exc.OperationalError:
+            raise
+        except Exception:  # whatever one row brought up must not hold the others
+            log.exception("a batch of a job failed, its rows follow one by one")
+            done = _run_one_by_one()
+        if not done:
+            return
+
+
+def _run_one_by_one() -> int:
+    for _ in range(bulk_run.BATCH):
+        if background.stopping():
+            break
+        try:
+            with unit_of_work():
+                done = bulk_run.step(1)
+        except sa.exc.OperationalError:
+            raise
+        except Exception:
+            log.exception("a row of a job failed")
+            with unit_of_work():
+                bulk_run.give_up_next()
+            done = 1
+        if not done:
+            return 0
+    return 1
 
 
 def send_reminders() -> None:
@@ -87,6 +129,7 @@ def tidy() -> None:
         session.execute(
             sa.delete(IdempotentCall).where(IdempotentCall.created_at < now - KEEP_IDEMPOTENT_CALLS)
         )
+        job_import.drop_drafts(now)
 
 
 def sweep_orphans() -> None:

@@ -1,23 +1,27 @@
 """Clients and contacts from the rows of a table: what is new is added, what is there stays as it is.
 
-Safe to run twice: a client is known by its external id, else by its name; a contact by its name and address. Rows are
-read in one go and written without a query per row. All functions work inside the caller's unit of work.
+Safe to run twice: a client is known by its external id, else by its name; a contact by its name and address. Only the
+clients that the rows name are read, a few hundred at a time, and rows are written without a query for each. All
+functions work inside the caller's unit of work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import selectinload
 
-from models import Client, Contact, Firm, db
+from invites.scope import FirmView
+from models import Client, ClientAssignment, Contact, Firm, Sees, db, new_id
 from models.address import Address, BadAddress, parse_address
 
 NEEDED = ("client", "contact", "email")
 LONGEST = {"client": 200, "contact": 200, "external_id": 120}
 ADDED, THERE, REFUSED = "added", "there already", "refused"
+OUTCOMES = (ADDED, THERE, REFUSED)
+AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,61 @@ class Line:
         return f"{self.outcome}: {self.reason}" if self.reason else self.outcome
 
 
-def import_rows(firm: Firm, rows: Iterable[Mapping[str, str | None]]) -> Iterator[Line]:
-    """Add each row (`client`, `contact`, `email`, perhaps `external_id`) to the firm; one Line per row, in order."""
-    statement = sa.select(Client).where(Client.firm_id == firm.id).options(selectinload(Client.contacts))
-    clients = {client.external_id or client.name: client for client in db.session.scalars(statement)}
-    for row in rows:
-        yield _import_row(
-            firm, clients, {key: (row.get(key) or "").strip() for key in (*NEEDED, "external_id")}
+def import_rows(
+    firm: Firm, rows: Iterable[Mapping[str, str | None]], view: FirmView | None = None
+) -> Iterator[Line]:
+    """Add each row (`client`, `contact`, `email`, perhaps `external_id`) to the firm; one Line per row, in order.
+
+    With a `view` it is that member's import: what they may not see is not added to, and what they add they see.
+    """
+    cleaned = [{key: (row.get(key) or "").strip() for key in (*NEEDED, "external_id")} for row in rows]
+    clients = _known_clients(firm, cleaned)
+    hidden = _hidden(view, clients)
+    for row in cleaned:
+        yield _import_row(firm, clients, hidden, row, view)
+
+
+def _known_clients(firm: Firm, rows: Sequence[Mapping[str, str]]) -> dict[str, Client]:
+    """The firm's clients that these rows may mean, by external id, else by name."""
+    found: dict[str, Client] = {}
+    keys = sorted({row["external_id"] or row["client"] for row in rows})
+    for start in range(0, len(keys), AT_A_TIME):
+        some = keys[start : start + AT_A_TIME]
+        statement = (
+            sa.select(Client)
+            .where(
+                Client.firm_id == firm.id,
+                sa.or_(
+                    Client.external_id.in_(some), Client.name_key.in_([key.casefold()[:200] for key in some])
+                ),
+            )
+            .options(selectinload(Client.contacts))
         )
+        found |= {client.external_id or client.name: client for client in db.session.scalars(statement)}
+    return found
 
 
-def _import_row(firm: Firm, clients: dict[str, Client], row: Mapping[str, str]) -> Line:
+def _hidden(view: FirmView | None, clients: Mapping[str, Client]) -> set[str]:
+    """The ids of those that the member may not see."""
+    if view is None or view.member.sees is Sees.ALL:
+        return set()
+    ids = [client.id for client in clients.values()]
+    seen: set[str] = set()
+    for start in range(0, len(ids), AT_A_TIME):
+        some = (
+            view.clients().where(Client.id.in_(ids[start : start + AT_A_TIME])).with_only_columns(Client.id)
+        )
+        seen |= set(db.session.scalars(some))
+    return set(ids) - seen
+
+
+def _import_row(
+    firm: Firm,
+    clients: dict[str, Client],
+    hidden: set[str],
+    row: Mapping[str, str],
+    view: FirmView | None,
+) -> Line:
     if not row["client"]:
         return Line(REFUSED, "the client has no name")
     for key, longest in LONGEST.items():
@@ -55,9 +103,16 @@ def _import_row(firm: Firm, clients: dict[str, Client], row: Mapping[str, str]) 
         return Line(REFUSED, str(error))
     key = row["external_id"] or row["client"]
     client = clients.get(key)
+    if client is not None and client.id in hidden:
+        return Line(REFUSED, "there is such a client already, and it isn't assigned to you")
     if client is None:
-        client = Client(firm_id=firm.id, name=row["client"], external_id=row["external_id"] or None)
+        client = Client(
+            id=new_id(), firm_id=firm.id, name=row["client"], external_id=row["external_id"] or None,
+            created_by_id=view.member.id if view else None,
+        )  # fmt: skip
         db.session.add(client)
+        if view is not None and view.member.sees is Sees.ASSIGNED:
+            db.session.add(ClientAssignment(client_id=client.id, team_member_id=view.member.id))
         clients[key] = client
     elif not (row["contact"] or address) or any(
         _is_known(contact, row["contact"], address) for contact in client.contacts

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -43,7 +44,7 @@ from models.failpoints import reach
 
 
 @dataclass(frozen=True)
-class _Person:
+class Invitee:
     """A recipient whose address can be used, with its contact (made where it was only typed)."""
 
     address: Address
@@ -58,7 +59,7 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
     """
     lock_client(occasion.client)
     found = [_resolve(occasion, recipient) for recipient in order.recipients]
-    people = {person.address.key: person for person in reversed(found) if isinstance(person, _Person)}
+    people = {person.address.key: person for person in reversed(found) if isinstance(person, Invitee)}
     # Held before the standings are read: an accept of this very moment is over by then and shows, or waits for us.
     pending = _pending(occasion.client.id, people)
     known = standings(occasion.client, list(people), occasion.member.firm.time_zone)
@@ -90,7 +91,7 @@ def lock_client(client: Client) -> None:
     db.session.expire(client, ["contacts"])
 
 
-def _resolve(occasion: Occasion, recipient: Recipient) -> _Person | str:
+def _resolve(occasion: Occasion, recipient: Recipient) -> Invitee | str:
     """The person behind one row, or the sentence why it can't be used."""
     contacts = occasion.client.contacts
     try:
@@ -113,7 +114,7 @@ def _resolve(occasion: Occasion, recipient: Recipient) -> _Person | str:
     elif not contact.email:
         contact.email, contact.email_display = address.key, address.display
     narrow = added and bool(occasion.items)
-    return _Person(address, contact, recipient.can_see or (Scope.ITEMS if narrow else Scope.PORTAL))
+    return Invitee(address, contact, recipient.can_see or (Scope.ITEMS if narrow else Scope.PORTAL))
 
 
 def _new_contact(occasion: Occasion, recipient: Recipient, address: Address) -> Contact:
@@ -134,7 +135,7 @@ def _new_contact(occasion: Occasion, recipient: Recipient, address: Address) -> 
 def _carry_out(
     occasion: Occasion,
     order: InviteOrder,
-    people: dict[str, _Person],
+    people: dict[str, Invitee],
     known: dict[str | None, Standing],
     held: dict[str, Invite],
 ) -> dict[str, InviteResult]:
@@ -153,7 +154,7 @@ def _carry_out(
         else:
             to_invite.append(key)
     pending = {key: held[key] for key in to_invite if key in held}
-    fresh = _insert(occasion, order, [people[key] for key in to_invite if key not in pending])
+    fresh = insert_invites(order, [(occasion, people[key]) for key in to_invite if key not in pending])
     for invite in fresh:
         outcomes[invite.email] = _result(people[invite.email], Outcome.INVITED, "Invite sent.", invite)
         mails.append(mail_for(occasion, invite, order.message))
@@ -167,12 +168,12 @@ def _carry_out(
     return outcomes
 
 
-def _result(person: _Person, outcome: Outcome, reason: str, invite: Invite | None = None) -> InviteResult:
+def _result(person: Invitee, outcome: Outcome, reason: str, invite: Invite | None = None) -> InviteResult:
     return InviteResult(person.address.display, person.contact.name, outcome, reason, invite)
 
 
 def _already_in(
-    occasion: Occasion, person: _Person, access: PortalAccess, mails: list[NewMail]
+    occasion: Occasion, person: Invitee, access: PortalAccess, mails: list[NewMail]
 ) -> InviteResult:
     """A person with access needs no invite: the items are granted and an item mail goes out."""
     if not occasion.items:
@@ -207,16 +208,59 @@ def _pending(client_id: str, keys: Collection[str]) -> dict[str, Invite]:
     return {invite.email: invite for invite in rows}
 
 
-def _insert(occasion: Occasion, order: InviteOrder, people: Sequence[_Person]) -> list[Invite]:
-    """Insert pending invites with tokens, items and events; only those that nobody else inserted meanwhile."""
-    if not people:
+def insert_invites(order: InviteOrder, asked: Sequence[tuple[Occasion, Invitee]]) -> list[Invite]:
+    """Insert pending invites with tokens, items and events, for any number of clients in the same few statements.
+
+    Only those that nobody else inserted meanwhile come back. The mails are the caller's (`mail_for`).
+    """
+    if not asked:
         return []
     db.session.flush()  # the contacts first
+    occasions = {occasion.client.id: occasion for occasion, _ in asked}
+    shared = {client_id: _shared(occasion, order) for client_id, occasion in occasions.items()}
+    rows = [
+        shared[occasion.client.id]
+        | {
+            "id": new_id(),
+            "contact_id": person.contact.id,
+            "email": person.address.key,
+            "email_display": person.address.display,
+            "name": person.contact.name,
+            "scope": person.scope,
+        }
+        for occasion, person in asked
+    ]
+    dialect = sqlite if db.session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(Invite).on_conflict_do_nothing().returning(Invite)
+    invites = list(db.session.scalars(statement, rows).unique())
+    reach("invite.after_insert")
+    db.session.add_all(token_of(invite) for invite in invites)
+    db.session.add_all(
+        InviteItem(invite_id=invite.id, item_id=item.id, created_at=invite.created_at)
+        for invite in invites
+        for item in occasions[invite.client_id].items
+    )
+    for invite in invites:
+        occasion = occasions[invite.client_id]
+        append_event(
+            "invite_created",
+            firm_id=invite.firm_id,
+            workflow=occasion.workflow,
+            actor=occasion.actor,
+            client_id=invite.client_id,
+            item_id=occasion.items[0].id if occasion.items else None,
+            invite_id=invite.id,
+        )
+    return invites
+
+
+def _shared(occasion: Occasion, order: InviteOrder) -> dict[str, Any]:
+    """What all invites of one occasion have in common."""
     now = utc_now()
     firm = occasion.member.firm
     days = order.expires_in_days or firm.invite_days or config.current().invite_days
     ends = expiry(now, days, occasion.items, firm.time_zone)
-    shared = {
+    return {
         "firm_id": occasion.client.firm_id,
         "client_id": occasion.client.id,
         "state": InviteState.PENDING,
@@ -233,51 +277,18 @@ def _insert(occasion: Occasion, order: InviteOrder, people: Sequence[_Person]) -
         "sends": 1,
         "ended_reason": "",
     }
-    rows = [
-        shared
-        | {
-            "id": new_id(),
-            "contact_id": person.contact.id,
-            "email": person.address.key,
-            "email_display": person.address.display,
-            "name": person.contact.name,
-            "scope": person.scope,
-        }
-        for person in people
-    ]
-    dialect = sqlite if db.session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(Invite).on_conflict_do_nothing().returning(Invite)
-    invites = list(db.session.scalars(statement, rows).unique())
-    reach("invite.after_insert")
-    db.session.add_all(token_of(invite) for invite in invites)
-    db.session.add_all(
-        InviteItem(invite_id=invite.id, item_id=item.id, created_at=now)
-        for invite in invites
-        for item in occasion.items
-    )
-    for invite in invites:
-        append_event(
-            "invite_created",
-            firm_id=invite.firm_id,
-            workflow=occasion.workflow,
-            actor=occasion.actor,
-            client_id=invite.client_id,
-            item_id=occasion.items[0].id if occasion.items else None,
-            invite_id=invite.id,
-        )
-    return invites
 
 
 def _join(
     occasion: Occasion,
     order: InviteOrder,
-    people: dict[str, _Person],
+    people: dict[str, Invitee],
     pending: dict[str, Invite],
     mails: list[NewMail],
 ) -> dict[str, InviteResult]:
     """Pending invites are there: the items join, or it is sent again, or it was this very request a moment ago."""
     now = utc_now()
-    items = _items_of(pending.values())
+    items = items_by_invite(pending.values())
     outcomes = {}
     for key, invite in pending.items():
         person = people[key]
@@ -305,8 +316,8 @@ def _join(
     return outcomes
 
 
-def _items_of(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:
-    """The items of each invite."""
+def items_by_invite(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:
+    """The items of each invite, in one query."""
     found: dict[str, list[WorkItem]] = defaultdict(list)
     if invites:
         for invite_id, item in db.session.execute(

@@ -21,9 +21,12 @@ from models import (
     FirmLicence,
     Invite,
     ItemGrant,
+    Job,
     Login,
     MessageTemplate,
     PortalAccess,
+    PortalClient,
+    PortalPerson,
     PortalUser,
     Scope,
     Sees,
@@ -99,6 +102,22 @@ class FirmView:
     def access(self, access_id: str) -> PortalAccess:
         """One access. Raises Missing."""
         return _one(self.accesses().where(PortalAccess.id == access_id))
+
+    def portal_people(self) -> sa.Select[PortalPerson]:
+        """The rows of Manage Client Portals: the people of the clients this member may see."""
+        return self._mine(
+            sa.select(PortalPerson).where(PortalPerson.firm_id == self.firm_id), PortalPerson.client_id
+        )
+
+    def portal_clients(self) -> sa.Select[PortalClient]:
+        """The clients this member may see, as Manage Client Portals lists them."""
+        return self._mine(
+            sa.select(PortalClient).where(PortalClient.firm_id == self.firm_id), PortalClient.client_id
+        )
+
+    def job(self, job_id: str) -> Job:
+        """A job this member asked for. Raises Missing."""
+        return _one(sa.select(Job).where(Job.id == job_id, Job.member_id == self.member.id))
 
     def items(self, workflow: str | None = None) -> sa.Select[WorkItem]:
         """Work items of the clients this member may see, of one workflow or of all."""

@@ -6,7 +6,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from web.access_rules import PUBLIC, declare
-from web.api import access, clients, docs, explain, files, invites, items, steps
+from web.api import access, bulk, clients, docs, explain, files, invites, items, steps
 from web.api.idempotency import init_idempotency
 from workflows.registry import Registry
 
@@ -32,7 +32,16 @@ def register(app: Flask) -> None:
         },
     )
     registry: Registry = app.extensions["workflows"]
-    for blueprint in (clients.blp, steps.blp, invites.blp, access.blp, explain.blp, files.blp, items.blueprint(registry)):
+    for blueprint in (
+        clients.blp,
+        steps.blp,
+        invites.blp,
+        bulk.blp,
+        access.blp,
+        explain.blp,
+        files.blp,
+        items.blueprint(registry),
+    ):
         api.register_blueprint(blueprint, url_prefix=PREFIX)
     declare(app, "api-docs.openapi_json", PUBLIC("the description of the API holds no data"))
     docs.register(app)
