@@ -16,6 +16,7 @@ from flask import Blueprint, Flask, Response, abort, g, url_for
 from flask_bootstrap import Bootstrap5
 
 from web.drawn_fields import drawn_fields, pairs
+from web.logo import logo, logo_url
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3: text on the firm's colour, and the firm's colour as text
 STANDARD_COLOUR = "#1f5f8b"
@@ -94,6 +95,7 @@ def init_app(app: Flask) -> None:
     if "bootstrap" not in app.extensions:
         Bootstrap5(app)
     app.register_blueprint(look)
+    app.register_blueprint(logo)
     filters: Mapping[str, Any] = {"machine_time": machine_time, "when_text": when_text, "pairs": pairs}
     app.jinja_env.filters.update(filters)
-    app.jinja_env.globals.update(drawn_fields=drawn_fields, colour_url=colour_url)
+    app.jinja_env.globals.update(drawn_fields=drawn_fields, colour_url=colour_url, logo_url=logo_url)

@@ -34,6 +34,7 @@ _WORDS = {
     "invite_reminders_stopped": "The reminders to {person} were switched off",
     "invite_reminders_started": "{who} switched the reminders to {person} on",
     "address_changed": "{who} changed the address of {person}",
+    "client_assigned": "{who} changed who looks after this client",
     "signed_in": "{who} signed in",
     "sign_in_unlocked": "{who} unlocked the sign-in of {person}",
     "portal_viewed": "{who} looked at the Client Portal as {person} sees it",
