@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, lazyload
 
 from mail.claim import Claimed
 from mail.words import FirmFacts, ItemFacts
@@ -91,7 +91,10 @@ _Row = TypeVar("_Row", Invite, Firm, TeamMember, AcceptCode)
 
 def _by_id(table: type[_Row], ids: Iterable[str | None]) -> dict[str, _Row]:
     known = _known(ids)
-    return {row.id: row for row in _rows(sa.select(table).where(table.id.in_(known)), known)}
+    statement = sa.select(table).where(table.id.in_(known))
+    if table is Invite:  # of the inviter its id is enough, and the team member is read once for all
+        statement = statement.options(lazyload("*"))
+    return {row.id: row for row in _rows(statement, known)}
 
 
 def _rows(statement: sa.Select[Any], wanted: Iterable[str | None]) -> list[Any]:

@@ -6,6 +6,7 @@ killed leaves few mails in doubt) and without a transaction per mail.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -26,6 +27,7 @@ from mail.transport import HardenedConnection, Letter
 
 log = structlog.get_logger(__name__)
 
+SETTLES_EVERY = 0.25  # seconds; the journal knows meanwhile what was taken
 FAILURES_THAT_PAUSE = 5  # connections in a row that came to nothing
 
 
@@ -86,8 +88,10 @@ class Relay:
         left = len(batch)
         while left:
             group = [done.get()]
-            while len(group) < left and not done.empty():
-                group.append(done.get())
+            until = time.monotonic() + SETTLES_EVERY
+            with contextlib.suppress(queue.Empty):
+                while len(group) < left:
+                    group.append(done.get(timeout=max(until - time.monotonic(), 0)))
             left -= len(group)
             yield group
         for thread in threads:

@@ -24,7 +24,7 @@ from models.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
-BATCH = 100  # mails claimed at once
+BATCHES = 50, 1000  # mails claimed at once: few from a slow relay, many from a quick one
 LONGEST_BATCH = 10.0  # seconds within which its mails are begun
 SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
 
@@ -45,11 +45,15 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
     if claim.anything_due(clock()):
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         with Relay(app, settings, background.stopping) as relay:
+            size = 100
             while not background.stopping() and relay.broken is None:
-                done = _one_batch(settings, relay, clock)
+                begun = time.monotonic()
+                done = _one_batch(settings, relay, clock, size)
                 if done is None:
                     break
                 sent += done
+                took = time.monotonic() - begun
+                size = max(size // 2, BATCHES[0]) if took > 5 else min(size * 2, BATCHES[1]) if took < 1 else size
     soonest = claim.next_due()
     db.session.rollback()
     if soonest is not None and soonest - clock() < SOON:
@@ -57,7 +61,7 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
     return sent
 
 
-def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) -> int | None:
+def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], size: int) -> int | None:
     """One batch; how many were sent, or None where there was nothing to take."""
     pause = outbox.relay_pause()
     if pause is not None and pause.until > clock():
@@ -65,7 +69,7 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime]) 
     reach("delivery.before_claim")
     with unit_of_work():
         # After a pause a single mail goes first, to see whether the relay is back.
-        claimed = claim.claim(1 if pause else BATCH, clock(), settings.lease_seconds)
+        claimed = claim.claim(1 if pause else size, clock(), settings.lease_seconds)
     reach("delivery.after_claim")
     if not claimed:  # all that was looked at may have been dead
         return 0 if claim.more_due(clock()) else None
