@@ -67,7 +67,7 @@ def _events(
     login_id: str | None,
     most: int,
 ) -> list[Event]:
-    about = [Event.invite_id.in_(invites)]
+    about: list[sa.ColumnElement[bool]] = [Event.invite_id.in_(invites)]
     if access is not None:
         about += [Event.access_id == access.id, Event.actor == f"login:{login_id}"]
     return list(
@@ -81,7 +81,7 @@ def _events(
 
 
 def _mails(client: Client, invites: Collection[str], access: PortalAccess | None, most: int) -> list[Outbox]:
-    of_person = [Outbox.invite_id.in_(invites)]
+    of_person: list[sa.ColumnElement[bool]] = [Outbox.invite_id.in_(invites)]
     if access is not None:
         of_person.append(Outbox.access_id == access.id)
     return list(

@@ -17,7 +17,7 @@ from schemas.records import OptionalEmail
 ZONES = frozenset(available_timezones())
 LANGUAGES = {"en": "English"}
 REMINDERS_MOST = 10
-_ONE_OF = {"unknown": "Choose one of the list."}
+_ONE_OF: dict[str, str | list[Any] | dict[Any, Any]] = {"unknown": "Choose one of the list."}
 
 
 class Days(fields.String):

@@ -18,6 +18,7 @@ from models import (
     Firm,
     FirmLogo,
     Login,
+    MessageTemplate,
     Outbox,
     Role,
     Sees,
@@ -277,3 +278,41 @@ def test_a_big_team_costs_no_more_queries(app: Flask, dana: Staff, world: World)
     with app.app_context(), statements() as many:
         dana.open("/settings")
     assert len(many) == len(few)
+
+
+# Templates -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_shows_the_mail_it_makes(app: Flask, dana: Staff) -> None:
+    page = dana.open("/templates/messages/new")
+    assert "What the person will get" in page.words
+    shown = page.press(
+        "do=preview", name="", body="Dear {{ person.first_name }}, welcome.", workflow="client-request"
+    )
+    assert shown.status == 200
+    assert "Dear Ada, welcome." in shown.words
+    assert "Dana Reyes sent you a survey" in shown.words
+    assert shown.errors() == []  # a name is asked for at Save
+    wrong = shown.press("do=preview", body="One\nTwo {{ person.age }}")
+    assert wrong.errors()[0].startswith("Line 2, character 8: there is no placeholder 'person.age'.")
+    with app.app_context():
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(MessageTemplate)) == 0
+
+
+def test_what_the_firm_shares_only_some_may_change(app: Flask, dana: Staff) -> None:
+    dana.open("/templates/messages/new").press("do=save", name="Ours", body="Hello.")
+    sam = Staff.of(app, SAM)
+    form = sam.open("/templates/messages/new")
+    assert "Only you will see it" in form.words
+    assert form.press("do=save", name="Mine", body="Hi.").path == "/templates"
+    refused = form.press("do=save", name="Mine", body="Hi.", mine=None)
+    assert refused.status == 422
+    with app.app_context():
+        rows = {row.name: row for row in db.session.scalars(sa.select(MessageTemplate))}
+        assert rows["Ours"].owner_id is None
+        assert rows["Mine"].owner_id is not None
+        ours = rows["Ours"].id
+    assert sam.open(f"/templates/messages/{ours}").status == 403
+    assert sam.open("/templates/surveys/new").status == 403
+    give(app, SAM, "templates")
+    assert sam.open(f"/templates/messages/{ours}").press("do=save", body="Better.").path == "/templates"

@@ -76,9 +76,7 @@ def _line(one: Waiting) -> HomeLine:
 
 def _invite_url(kind: str, invite: Invite) -> str:
     if kind == "bounced":
-        if invite.contact_id:
-            return url_for("staff_contacts.edit_contact", contact_id=invite.contact_id)
-        return url_for("staff_record.record", client_id=invite.client_id)
+        return url_for("staff_change_address.of_invite", invite_id=invite.id)
     if kind == "declined":
         person = invite.contact_id or invite.email_display
         return url_for("staff_record.invite", client_id=invite.client_id, person=person)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+import config
 from invites.scope import FirmView
 from mail import placeholders
+from mail.preview import Preview, preview
 from models import MessageTemplate, SurveyTemplate, db, new_id, unit_of_work, utc_now
 from models.errors import Invalid, Missing
 from schemas.client_request import ClientRequestSchema
@@ -17,12 +20,14 @@ from schemas.records import MessageTemplateSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
 from web.staff.common import checked, firm_view, page
+from web.staff.record import INVITED
 from web.staff.sending import rows_button, without_idle_choices
 from workflows.client_request import templates as surveys
 from workflows.registry import installed
 
 bp = Blueprint("staff_templates", __name__)
 
+PERMISSION = "templates"  # for what the whole firm uses; what is only for oneself anybody may write
 _SURVEY = ("title", "introduction", "questions")
 
 
@@ -38,6 +43,7 @@ def templates() -> str:
         messages=list(db.session.scalars(view.message_templates())),
         surveys=list(db.session.scalars(view.survey_templates())),
         workflow_names=names,
+        may_share=view.member.may(PERMISSION),
     )
 
 
@@ -47,10 +53,10 @@ def add_message() -> str | Response | tuple[str, int]:
     """Write a message template."""
     view = firm_view()
     if request.method == "GET":
-        return _message_page({}, {}, None)
-    typed, data, errors = _checked_message()
-    if errors:
-        return _message_page(typed, errors, None), 422
+        return _message_page(view, {}, {}, None)
+    typed, data, errors = _checked_message(view)
+    if errors or _is_preview():
+        return _message_page(view, typed, _shown(errors), None), 200 if _is_preview() else 422
     with unit_of_work() as session:
         session.add(
             MessageTemplate(id=new_id(), firm_id=view.firm_id, created_at=utc_now(), **_columns(view, data))
@@ -65,14 +71,16 @@ def edit_message(template_id: str) -> str | Response | tuple[str, int]:
     """Change a message template."""
     view = firm_view()
     row = _message(view, template_id)
+    if row.owner_id is None:
+        view.need_permission(PERMISSION)
     if request.method == "GET":
         typed = {
             "name": row.name, "body": row.body, "workflow": row.workflow or "", "mine": row.owner_id is not None,
         }  # fmt: skip
-        return _message_page(typed, {}, row)
-    typed, data, errors = _checked_message()
-    if errors:
-        return _message_page(typed, errors, row), 422
+        return _message_page(view, typed, {}, row)
+    typed, data, errors = _checked_message(view)
+    if errors or _is_preview():
+        return _message_page(view, typed, _shown(errors), row), 200 if _is_preview() else 422
     with unit_of_work():
         row = _message(view, template_id)
         for name, value in _columns(view, data).items():
@@ -86,6 +94,7 @@ def edit_message(template_id: str) -> str | Response | tuple[str, int]:
 def add_survey() -> str | Response | tuple[str, int]:
     """Write a survey template."""
     view = firm_view()
+    view.need_permission(PERMISSION)
     if request.method == "GET":
         return _survey_page({}, {}, None)
     return _save_survey(view, None)
@@ -96,6 +105,7 @@ def add_survey() -> str | Response | tuple[str, int]:
 def edit_survey(template_id: str) -> str | Response | tuple[str, int]:
     """Change a survey template. Client requests that were sent keep the questions they were sent with."""
     view = firm_view()
+    view.need_permission(PERMISSION)
     row = surveys.one(view, template_id)
     if request.method == "GET":
         return _survey_page(surveys.as_data(row), {}, row)
@@ -131,19 +141,33 @@ def _message(view: FirmView, template_id: str) -> MessageTemplate:
     return row
 
 
-def _checked_message() -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
+def _is_preview() -> bool:
+    return request.form.get("do") == "preview"
+
+
+def _shown(errors: dict[str, list[str]]) -> dict[str, list[str]]:
+    """While it is still written only what is wrong with the message itself is said."""
+    if not _is_preview():
+        return errors
+    return {"body": errors["body"]} if "body" in errors and request.form.get("body", "").strip() else {}
+
+
+def _checked_message(view: FirmView) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[str]]]:
     typed, data, errors = checked(MessageTemplateSchema(), request.form)
+    try:
+        placeholders.check(str(typed.get("body") or "").replace("\r\n", "\n"), "body")
+    except Invalid as error:
+        errors = {**errors, **field_errors(error.fields)}
     if data:
-        try:
-            placeholders.check(data["body"], "body")
-        except Invalid as error:
-            errors = field_errors(error.fields)
         if (
             data["workflow"]
             and installed().get(data["workflow"]) is None
             and data["workflow"] != "client-record"
         ):
             errors = {**errors, "workflow": ["Choose one of the list."]}
+        if not data["mine"] and not view.member.may(PERMISSION):
+            sentence = "You may not change the firm's templates. Tick this to keep it for yourself."
+            errors = {**errors, "mine": [sentence]}
     return typed, data, errors
 
 
@@ -156,7 +180,9 @@ def _columns(view: FirmView, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _message_page(typed: dict[str, Any], errors: dict[str, list[str]], row: MessageTemplate | None) -> str:
+def _message_page(
+    view: FirmView, typed: dict[str, Any], errors: dict[str, list[str]], row: MessageTemplate | None
+) -> str:
     choices = [
         ("client-record", "Inviting from the record"),
         *((one.slug, one.plural) for one in installed()),
@@ -170,6 +196,27 @@ def _message_page(typed: dict[str, Any], errors: dict[str, list[str]], row: Mess
         template=row,
         workflow_choices=choices,
         placeholders=placeholders.PLACEHOLDERS,
+        preview=_preview(view, typed),
+        may_share=view.member.may(PERMISSION),
+    )
+
+
+def _preview(view: FirmView, typed: dict[str, Any]) -> Preview:
+    """The real mail with this message, to a person who doesn't exist."""
+    firm, now = view.member.firm, utc_now()
+    workflow = installed().get(str(typed.get("workflow") or ""))
+    due_on = now.date() + timedelta(days=21)
+    return preview(
+        firm,
+        view.member,
+        what=workflow.what if workflow else INVITED,
+        name="Ada Byron",
+        address="ada@byron.example",
+        client_name="Byron Family",
+        message=str(typed.get("body") or ""),
+        expires_at=now + timedelta(days=firm.invite_days or config.current().invite_days),
+        item_title="Tax organizer" if workflow else "",
+        item_due_on=due_on if workflow else None,
     )
 
 
