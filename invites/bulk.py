@@ -56,12 +56,21 @@ class Action:
 ACTIONS = {
     action.key: action
     for action in (
-        Action(JobAction.INVITE, "Send Invite", "Inviting the primary contacts of {n} clients", without=True),
-        Action(JobAction.RESEND, "Resend invite", "Resending {n} invites"),
-        Action(JobAction.EXTEND, "Extend", "Extending {n} invites"),
-        Action(JobAction.REVOKE, "Revoke", "Revoking {n} invites"),
-        Action(JobAction.REMOVE, "Remove access", "Removing the access of {n} people"),
-        Action(JobAction.IMPORT, "Import", "Importing {n} lines"),
+        Action(
+            JobAction.INVITE,
+            "Send Invite",
+            "Inviting the primary contact of {n} client|Inviting the primary contacts of {n} clients",
+            without=True,
+        ),
+        Action(JobAction.RESEND, "Resend invite", "Resending {n} invite|Resending {n} invites"),
+        Action(JobAction.EXTEND, "Extend", "Extending {n} invite|Extending {n} invites"),
+        Action(JobAction.REVOKE, "Revoke", "Revoking {n} invite|Revoking {n} invites"),
+        Action(
+            JobAction.REMOVE,
+            "Remove access",
+            "Removing the access of {n} person|Removing the access of {n} people",
+        ),
+        Action(JobAction.IMPORT, "Import", "Importing {n} line|Importing {n} lines"),
     )
 }
 
@@ -95,26 +104,30 @@ class Preview:
     acts: int  # rows to which something happens
 
 
-# What happens by standing: words, whether something happens, whether a mail goes out.
+# What happens by standing: words (for one|for many), whether something happens, whether a mail goes out.
 _WHAT: dict[JobAction, tuple[tuple[Sequence[Stage], str, bool, bool], ...]] = {
     JobAction.RESEND: (
-        (OPEN, "mails with a fresh link", True, True),
-        (INSIDE, "mails that lead people with access to sign-in", True, True),
+        (OPEN, "mail with a fresh link|mails with a fresh link", True, True),
+        (INSIDE, "mail that leads to sign-in|mails that lead to sign-in", True, True),
         ((Stage.SUSPENDED,), "suspended: restore their access first", False, False),
         (OVER, "declined, removed or revoked: invite them again", False, False),
         ((Stage.NO_INVITE,), "never invited", False, False),
         ((Stage.NO_EMAIL,), "without e-mail", False, False),
     ),
-    JobAction.REVOKE: ((OPEN, "open invites end, their links stop working", True, False),),
-    JobAction.EXTEND: ((OPEN, "open invites work longer, without a mail", True, False),),
+    JobAction.REVOKE: (
+        (OPEN, "open invite ends, its links stop working|open invites end, their links stop working", True, False),
+    ),
+    JobAction.EXTEND: (
+        (OPEN, "open invite works longer, without a mail|open invites work longer, without a mail", True, False),
+    ),
     JobAction.REMOVE: (
-        ((*INSIDE, Stage.SUSPENDED), "people lose their access to the client at once", True, False),
+        ((*INSIDE, Stage.SUSPENDED), "person loses access at once|people lose their access at once", True, False),
     ),
 }  # fmt: skip
 _REST = {
-    JobAction.REVOKE: "have no open invite and stay as they are",
-    JobAction.EXTEND: "have no open invite and stay as they are",
-    JobAction.REMOVE: "have no access and stay as they are",
+    JobAction.REVOKE: "has no open invite and stays as it is|have no open invite and stay as they are",
+    JobAction.EXTEND: "has no open invite and stays as it is|have no open invite and stay as they are",
+    JobAction.REMOVE: "has no access and stays as it is|have no access and stay as they are",
 }
 
 
@@ -125,6 +138,12 @@ def preview(view: FirmView, action: JobAction, target: Target) -> Preview:
     return _invite_preview(view, target) if action is JobAction.INVITE else _preview(view, action, target)
 
 
+def said(words: str, number: int) -> str:
+    """The words for this number, of `for one|for many`."""
+    one, _, many = words.partition("|")
+    return one if number == 1 or not many else many
+
+
 def _preview(view: FirmView, action: JobAction, target: Target) -> Preview:
     rows = _stages(view, action, target)
     found = {row.stage: row.n for row in db.session.execute(rows)}
@@ -132,12 +151,12 @@ def _preview(view: FirmView, action: JobAction, target: Target) -> Preview:
     for stages, words, happens, mailed in _WHAT[action]:
         number = sum(found.pop(stage.value, 0) for stage in stages)
         if number:
-            lines.append((number, words))
+            lines.append((number, said(words, number)))
         acts += number if happens else 0
         mails += number if mailed else 0
     rest = sum(found.values())
     if rest:
-        lines.append((rest, _REST.get(action, "can't be sent again")))
+        lines.append((rest, said(_REST.get(action, "can't be sent again"), rest)))
     return Preview(ACTIONS[action], total, mails, tuple(lines), acts)
 
 
@@ -188,9 +207,9 @@ def _invite_preview(view: FirmView, target: Target) -> Preview:
             mails += row.n
             shared_mailboxes += row.shared
     lines = [
-        (mails, "mail" if mails == 1 else "mails"),
+        (mails, said("mail|mails", mails)),
         (silent, "without e-mail"),
-        (shared_mailboxes, "shared mailbox" if shared_mailboxes == 1 else "shared mailboxes"),
+        (shared_mailboxes, said("shared mailbox|shared mailboxes", shared_mailboxes)),
         (inside, "with access already: no mail"),
         (suspended, "suspended: no mail"),
     ]
@@ -225,6 +244,7 @@ def start(view: FirmView, action: JobAction, target: Target, params: Mapping[str
     )  # fmt: skip
     columns = ["job_id", "number", "client_id", "invite_id", "access_id", "who", "outcome", "reason"]
     statement = sa.insert(JobItem).from_select(columns, rows, include_defaults=False)
+    statement = statement.execution_options(preserve_rowcount=True)
     job.total = cast("sa.CursorResult[Any]", db.session.execute(statement)).rowcount
     if not job.total:
         raise Invalid({"ids": ["Select somebody first."]}, "Nobody is selected.")
@@ -322,7 +342,7 @@ def running(view: FirmView) -> list[Job]:
 
 def title(job: Job) -> str:
     """What a job does, in words: Resending 86 invites."""
-    return ACTIONS[job.action].working.format(n=f"{job.total:,}")
+    return said(ACTIONS[job.action].working, job.total).format(n=f"{job.total:,}")
 
 
 def note(job: Job) -> str:

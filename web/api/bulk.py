@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from flask import url_for
+from flask import jsonify, url_for
 
 from invites import bulk
 from invites.bulk import Target
@@ -37,7 +37,7 @@ class Bulk(Call):
             plan = bulk.preview(firm, action, target)
             lines = [{"count": number, "text": words} for number, words in plan.lines]
             found = {"total": plan.total, "mails": plan.mails, "acts": plan.acts, "lines": lines}
-            return JobPlan().dump(found), 200
+            return jsonify(JobPlan().dump(found))
         with unit_of_work():
             job = bulk.start(firm, action, target, params)
             answer = shown(job)
