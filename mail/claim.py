@@ -118,7 +118,7 @@ def _due_in_turn(limit: int, now: datetime) -> list[str]:
     are skipped, not waited for; SQLite has one writer at a time.
     """
 
-    def first(of: Any, number: int) -> sa.Select[tuple[str]]:
+    def first(of: Any, number: int) -> sa.Select[Any]:
         return (
             sa.select(Outbox.id)
             .where(of, _due(now))
@@ -145,7 +145,7 @@ def _due_in_turn(limit: int, now: datetime) -> list[str]:
     return ids[:limit]
 
 
-def _firms_waiting(limit: int, now: datetime) -> sa.Select[tuple[str]]:
+def _firms_waiting(limit: int, now: datetime) -> sa.Select[Any]:
     """Firms with due mail. The index is leapt through from firm to firm, so a firm's 50,000 mails cost one step."""
     waiting = [_due(now), Outbox.firm_id.is_not(None)]
     leap = sa.select(sa.func.min(Outbox.firm_id).label("id")).where(*waiting).cte("leap", recursive=True)

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -66,11 +66,11 @@ class Relay:
         """These outcomes are in the database."""
         self._journal.settled([result.mail.id for result in results])
 
-    def deliver(self, batch: Sequence[Ready], begin_until: float) -> Iterator[list[Result]]:
+    def deliver(self, batch: Sequence[Ready], begin_until: float) -> Generator[list[Result], None, None]:
         """Send the batch over all lines; every mail's outcome, in groups, as they happen.
 
         A mail that is not begun before `begin_until` (monotonic seconds), or after the relay turned out to be
-        broken or the worker is to stop, comes back `Untouched`.
+        broken or the worker is to stop, comes back `Untouched`. Close the generator where you leave it early.
         """
         waiting: queue.SimpleQueue[Ready] = queue.SimpleQueue()
         for ready in batch:
@@ -85,17 +85,16 @@ class Relay:
         ]
         for thread in threads:
             thread.start()
-        left = len(batch)
-        while left:
-            group = [done.get()]
-            until = time.monotonic() + SETTLES_EVERY
+        try:
+            yield from _in_groups(done, len(batch))
+        finally:
+            # Left before the end (the database is gone): what is not begun stays untouched, and nobody sends behind
+            # the back of whoever asks next.
             with contextlib.suppress(queue.Empty):
-                while len(group) < left:
-                    group.append(done.get(timeout=max(until - time.monotonic(), 0)))
-            left -= len(group)
-            yield group
-        for thread in threads:
-            thread.join()
+                while True:
+                    waiting.get_nowait()
+            for thread in threads:
+                thread.join()
 
     def _run(
         self,
@@ -141,6 +140,17 @@ class Relay:
                     self.broken = outcome.reason
             else:
                 self._failures = 0
+
+
+def _in_groups(done: queue.SimpleQueue[Result], left: int) -> Iterator[list[Result]]:
+    while left:
+        group = [done.get()]
+        until = time.monotonic() + SETTLES_EVERY
+        with contextlib.suppress(queue.Empty):
+            while len(group) < left:
+                group.append(done.get(timeout=max(until - time.monotonic(), 0)))
+        left -= len(group)
+        yield group
 
 
 class Watchdog:

@@ -6,10 +6,12 @@ slow relay makes no duplicates; what is not begun goes back as it was.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 import structlog
 from flask import current_app
 
@@ -25,6 +27,7 @@ from models.failpoints import reach
 log = structlog.get_logger(__name__)
 
 BATCHES = 50, 1000  # mails claimed at once: few from a slow relay, many from a quick one
+SETTLE_TRIES = 20  # half a second between two
 LONGEST_BATCH = 10.0  # seconds within which its mails are begun
 SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
 
@@ -53,7 +56,13 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
                     break
                 sent += done
                 took = time.monotonic() - begun
-                size = max(size // 2, BATCHES[0]) if took > 5 else min(size * 2, BATCHES[1]) if took < 1 else size
+                size = (
+                    max(size // 2, BATCHES[0])
+                    if took > 5
+                    else min(size * 2, BATCHES[1])
+                    if took < 1
+                    else size
+                )
     soonest = claim.next_due()
     db.session.rollback()
     if soonest is not None and soonest - clock() < SOON:
@@ -80,10 +89,11 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], 
     db.session.rollback()  # reading is over: nothing is open while the relay talks
     sent = _settle(results, clock) if results else 0
     last = ""
-    for group in relay.deliver(ready, begin_until):
-        sent += _settle(group, clock)
-        relay.settled(group)
-        last = max([last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))])
+    with contextlib.closing(relay.deliver(ready, begin_until)) as groups:
+        for group in groups:
+            sent += _settle(group, clock)
+            relay.settled(group)
+            last = max([last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))])
     if last:
         restored.remember(settings, last)
         db.session.rollback()
@@ -110,8 +120,16 @@ def _catch_up(settings: Settings, clock: Callable[[], datetime]) -> None:
 
 def _settle(results: list[settle.Result], clock: Callable[[], datetime]) -> int:
     reach("delivery.before_settle")
-    with unit_of_work():
-        sent = settle.settle(results, clock())
+    for left in reversed(range(SETTLE_TRIES)):
+        try:
+            with unit_of_work():
+                sent = settle.settle(results, clock())
+            break
+        except sa.exc.OperationalError:  # the database restarts; what is settled twice is settled once
+            if not left:
+                raise
+            log.warning("the outcome of mails can't be written down yet", mails=len(results))
+            time.sleep(0.5)
     reach("delivery.after_settle")
     return sent
 
