@@ -89,7 +89,10 @@ class Shown:
 
     def errors(self) -> list[str]:
         """The sentences beside the fields."""
-        return [" ".join(one.text_content().split()) for one in self.tree.xpath("//*[contains(@class, 'field-error')]")]
+        return [
+            " ".join(one.text_content().split())
+            for one in self.tree.xpath("//*[contains(@class, 'field-error')]")
+        ]
 
 
 @dataclass
@@ -111,9 +114,15 @@ class Staff:
 
     def post(self, path: str, data: Any, headers: dict[str, str] | None = None) -> Shown:
         """POST from our own page, following redirects."""
-        kind = {"content_type": "multipart/form-data"} if any(_is_file(value) for value in data.values()) else {}
+        kind = (
+            {"content_type": "multipart/form-data"} if any(_is_file(value) for value in data.values()) else {}
+        )
         answer = self.client.post(
-            path, data=data, headers={"Origin": "http://localhost", **(headers or {})}, follow_redirects=True, **kind
+            path,
+            data=data,
+            headers={"Origin": "http://localhost", **(headers or {})},
+            follow_redirects=True,
+            **kind,
         )
         return Shown(self, answer)
 

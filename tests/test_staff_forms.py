@@ -53,8 +53,17 @@ def test_errors_stand_beside_their_inputs() -> None:
 
 
 def test_an_absent_box_is_off_and_an_empty_number_or_date_is_none() -> None:
-    data = load_form(Colours(), MultiDict([("title", "T"), ("amount", ""), ("due_on", ""), ("lines", "a\nb")]))
-    assert data == {"title": "T", "amount": None, "due_on": None, "gift": False, "lines": ["a", "b"], "picks": []}
+    data = load_form(
+        Colours(), MultiDict([("title", "T"), ("amount", ""), ("due_on", ""), ("lines", "a\nb")])
+    )
+    assert data == {
+        "title": "T",
+        "amount": None,
+        "due_on": None,
+        "gift": False,
+        "lines": ["a", "b"],
+        "picks": [],
+    }
 
 
 def test_an_empty_required_text_gets_its_sentence() -> None:

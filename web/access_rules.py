@@ -52,7 +52,9 @@ class AccessRule:
     permission: str | None = None
     admin: bool = False
     origin_checked: bool = False  # forms are guarded by link token and Origin instead of the form token
-    verify: Callable[[], None] | None = None  # of SIGNED: raises where the call's signature is missing or wrong
+    verify: Callable[[], None] | None = (
+        None  # of SIGNED: raises where the call's signature is missing or wrong
+    )
 
 
 STAFF = AccessRule(Who.STAFF)
