@@ -16,6 +16,9 @@ from web.staff.items import bp as items
 from web.staff.mailbox import bp as mailbox
 from web.staff.people import bp as people
 from web.staff.portals import bp as portals
+from web.staff.portals_bulk import bp as portals_bulk
+from web.staff.portals_export import bp as portals_export
+from web.staff.portals_import import bp as portals_import
 from web.staff.record import bp as record
 from web.staff.sending import bp as sending
 from web.staff.settings import bp as settings
@@ -38,6 +41,9 @@ BLUEPRINTS = (
     sending,
     items,
     portals,
+    portals_bulk,
+    portals_export,
+    portals_import,
     templates,
     settings,
     team,
