@@ -44,6 +44,7 @@ from models import (
     utc_now,
 )
 from models.address import Address
+from models.failpoints import reach
 
 BATCH = 200
 INVITED = "invited you to the Client Portal"
@@ -103,6 +104,8 @@ def step(most: int = BATCH) -> int:
     job.refused += sum(item.outcome in {RowOutcome.REFUSED, RowOutcome.FAILED} for item in items)
     if len(items) < most and job.done >= job.total:
         job.state, job.finished_at = JobState.DONE, now
+    db.session.flush()
+    reach("job.after_batch")
     return max(len(items), 1)
 
 

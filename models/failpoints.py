@@ -24,6 +24,7 @@ POINTS = frozenset(
         "delivery.after_settle",
         "invite.after_insert",
         "accept.after_update",
+        "job.after_batch",  # the batch is worked and marked, its commit is not
     }
 )
 

@@ -19,6 +19,7 @@ from web.staff.portals import bp as portals
 from web.staff.portals_bulk import bp as portals_bulk
 from web.staff.portals_export import bp as portals_export
 from web.staff.portals_import import bp as portals_import
+from web.staff.portals_numbers import bp as portals_numbers
 from web.staff.record import bp as record
 from web.staff.sending import bp as sending
 from web.staff.settings import bp as settings
@@ -44,6 +45,7 @@ BLUEPRINTS = (
     portals_bulk,
     portals_export,
     portals_import,
+    portals_numbers,
     templates,
     settings,
     team,
