@@ -61,11 +61,11 @@ class StepQuery(Query):
 class ExplainQuery(Query):
     """Which person and which item."""
 
-    email = fields.String(required=True, error_messages={"required": "Say whose address."})
+    email = fields.String(load_default=None, metadata={"description": "the person's address; required"})
     item_type = fields.String(
         load_default=None, metadata={"description": "the workflow's slug; optional beside item_id"}
     )
-    item_id = fields.String(required=True, error_messages={"required": "Say which item."})
+    item_id = fields.String(load_default=None, metadata={"description": "the item's id; required"})
 
 
 class DryRunQuery(Query):

@@ -25,7 +25,11 @@ class Explain(Call):
     def get(self, query: dict[str, Any], client_id: str) -> dict[str, Any]:
         """Explain why this person can or can't see an item"""
         firm = view()
-        client = firm.client(client_id)
+        client = firm.client(client_id)  # before the query is judged: a foreign client is as a missing one
+        missing = {"email": "Say whose address.", "item_id": "Say which item."}
+        errors = {name: [sentence] for name, sentence in missing.items() if not query[name]}
+        if errors:
+            raise Invalid(errors)
         try:
             email = parse_address(query["email"]).key
         except BadAddress as error:

@@ -112,12 +112,12 @@ def switch(member_id: str, what: str) -> Response:
 
 
 @bp.route("/clients/<client_id>/team", methods=["GET", "POST"])
-@permission("team")
 @staff_page
 def assignment(client_id: str) -> Answer:
     """Who of those that see assigned clients only looks after this client."""
     view = firm_view()
-    client = view.client(client_id)
+    client = view.client(client_id)  # first: a client one doesn't see is as a missing one
+    view.need_permission("team")
     if request.method == "POST":
         with unit_of_work():
             row = view.client(client_id)

@@ -105,8 +105,8 @@ def add_survey() -> str | Response | tuple[str, int]:
 def edit_survey(template_id: str) -> str | Response | tuple[str, int]:
     """Change a survey template. Client requests that were sent keep the questions they were sent with."""
     view = firm_view()
-    view.need_permission(PERMISSION)
     row = surveys.one(view, template_id)
+    view.need_permission(PERMISSION)
     if request.method == "GET":
         return _survey_page(surveys.as_data(row), {}, row)
     return _save_survey(view, row)
