@@ -64,7 +64,8 @@ def _waits(recent: sa.Select[Invite]) -> dict[str, list[float]]:
     )
     waits: dict[str, list[float]] = defaultdict(list)
     for workflow, made, ended in rows:
-        waits[workflow].append(_days(made, ended))
+        if ended is not None:
+            waits[workflow].append(_days(made, ended))
     return waits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ def post(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
 def put(app: Flask, firm_id: str | None, number: int) -> None:
     """So many due notices of a firm."""
     now = utc_now()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": new_id(), "firm_id": firm_id, "kind": MailKind.STAFF_NOTICE, "to_email": f"{n}@x.example", "to_name": "",
          "params": {}, "state": MailState.QUEUED, "due_at": now, "attempts": 0, "crashes": 0, "message_id": "", "error": "",
          "created_at": now}

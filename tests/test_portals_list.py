@@ -196,7 +196,8 @@ def fill(world: World, many: int) -> None:
 
 
 def walk(view: FirmView, query: PortalQuery, size: int) -> list[Any]:
-    found, cursor = [], ""
+    found: list[Any] = []
+    cursor: str | None = ""
     while cursor is not None:
         rows, cursor = listing.page_of(view, query, cursor, size)
         found += rows

@@ -84,12 +84,13 @@ class Workers:
     folder: Path
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, **more: str) -> subprocess.Popen[bytes]:
-        """One more `python app.py worker`."""
+    def start(self, *, mail_alone: bool = False, **more: str) -> subprocess.Popen[bytes]:
+        """One more `python app.py worker`, or a process of the mail room alone."""
+        what = ["-m", "tests.support.mail_worker"] if mail_alone else ["app.py", "worker"]
         environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "app.py", "worker"], cwd=PROJECT, env=environment | self.settings | more,
+                [sys.executable, *what], cwd=PROJECT, env=environment | self.settings | more,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.running.append(process)
