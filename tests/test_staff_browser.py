@@ -154,6 +154,7 @@ def test_files_and_signing_go_through_the_same_window(
     page.get_by_role("button", name="Send eSign request", exact=True).last.click()
     expect(window.get_by_text("Sending “letter.pdf” to")).to_be_visible()
     window.get_by_role("button", name="Send", exact=True).click()
+    page.wait_for_load_state("networkidle")  # the pop-up is a dialog once its script has run
     page.get_by_role("dialog", name="Invite sent").get_by_role("button", name="Done").click()
     page.locator("main ul.rows a.strong").first.click()
     expect(page.get_by_role("heading", name="Signers")).to_be_visible()

@@ -102,6 +102,8 @@ class Screens:
 
 def assert_accessible(page: Page) -> None:
     """Fail with axe's report where it finds a violation (WCAG 2.2 AA and its best practices)."""
+    page.wait_for_load_state()
+    page.wait_for_selector("main", state="attached")  # not between two pages
     results = Axe().run(page)
     assert results.violations_count == 0, f"{page.url}\n{results.generate_report()}"
 
