@@ -4,8 +4,8 @@ The rows are the truth (outbox, events), the queue only says "look now". So a wa
 most, until the sweep, and a queue that is down never fails a request. Tasks are not defined here: `tasks.register(app)`
 names them, in three kinds:
 
-- `on_wake(app, name, function)`: runs after each commit that called `wake()`, at the worker's start and every minute.
-  Wake-ups are folded while one waits; in one process it never runs twice at once.
+- `on_wake(app, name, function)`: runs after each commit that called `wake(name)`, at the worker's start and every
+  minute. Wake-ups are folded while one waits; in one process it never runs twice at once.
 - `every(app, name, minutes, function)`: periodic work, done once whoever runs it, in a fleet of workers too.
 - `task(app, name, function)`: work that `enqueue(name, ...)` asks for, with plain arguments.
 
@@ -94,10 +94,13 @@ class Background:
         huey.enqueue(self._tasks[name].s(**arguments))
         self.nudged.set()
 
-    def wake(self, *, sweep: bool = False) -> None:
-        """Ask for every task of the kind `on_wake`; `sweep` clears folding first, in case a worker died with it."""
+    def wake(self, *names: str, sweep: bool = False) -> None:
+        """Ask for the named tasks of the kind `on_wake`, or for all of them.
+
+        `sweep` clears folding first, in case a worker died with it.
+        """
         storage = self.huey.storage
-        for name in self.on_wake:
+        for name in [name for name in self.on_wake if name in names or not names]:
             if sweep:
                 storage.pop_data(_pending(name))
             if storage.put_if_empty(_pending(name), b"1"):
@@ -133,7 +136,7 @@ def init_app(app: Flask) -> None:
 
 
 def on_wake(app: Flask, name: str, function: Callable[[], Any]) -> None:
-    """Run `function` after each `wake()`, at the worker's start and every minute; never twice at once in a process."""
+    """Run `function` after each `wake(name)`, at the start and every minute; never twice at once in a process."""
     background = _of(app)
     background.add(name, _one_at_a_time(function))
     background.on_wake.append(name)
@@ -158,14 +161,17 @@ def enqueue(name: str, **arguments: Any) -> None:
     _of(current_app).put(name, **arguments)
 
 
-def wake() -> None:
-    """Tell the worker that rows are waiting. Never raises: were it lost, the sweep finds the rows within a minute."""
-    _wake_safely(_of(current_app))
+def wake(*names: str) -> None:
+    """Tell the worker that rows are waiting for the named tasks, or for all of them.
+
+    Never raises: were it lost, the sweep finds the rows within a minute.
+    """
+    _wake_safely(_of(current_app), *names)
 
 
 def _wake_for_facts() -> None:
     if "background" in current_app.extensions:  # a small application of a test may have no queue
-        wake()
+        wake("facts")
 
 
 def wake_at(moment: datetime) -> None:
@@ -233,9 +239,9 @@ def _pending(name: str) -> str:
     return f"pending:{name}"
 
 
-def _wake_safely(background: Background, sweep: bool = False) -> None:
+def _wake_safely(background: Background, *names: str, sweep: bool = False) -> None:
     try:
-        background.wake(sweep=sweep)
+        background.wake(*names, sweep=sweep)
     except Exception:  # whatever the engine raises: the row is committed, and the sweep finds it
         log.warning("wake-up lost, the sweep will find the rows", exc_info=True)
 

@@ -248,7 +248,7 @@ def start(view: FirmView, action: JobAction, target: Target, params: Mapping[str
     job.total = cast("sa.CursorResult[Any]", db.session.execute(statement)).rowcount
     if not job.total:
         raise Invalid({"ids": ["Select somebody first."]}, "Nobody is selected.")
-    after_commit(background.wake)
+    after_commit(background.wake, "jobs")
     return job
 
 

@@ -61,7 +61,7 @@ def plan(view: FirmView, job: Job) -> list[tuple[int, dict[str, str], Line]]:
 def confirm(job: Job) -> None:
     """Hand a draft to the worker, within the caller's unit of work."""
     job.state = JobState.QUEUED
-    after_commit(background.wake)
+    after_commit(background.wake, "jobs")
 
 
 def drop_drafts(now: datetime) -> None:

@@ -96,7 +96,7 @@ def enqueue_many(mails: Sequence[NewMail]) -> list[Outbox]:
         if mail.kind is MailKind.ITEM and mail.due_at is None and settings.item_mail_seconds > 0:
             row = _joined(mail, now)
         rows.append(row or _new_row(mail, settings, domain, now))
-    after_commit(background.wake)
+    after_commit(background.wake, "mail")
     return rows
 
 
@@ -250,7 +250,7 @@ def retry(outbox_id: str) -> Outbox:
     row.state, row.due_at, row.lease = MailState.QUEUED, now, None
     row.attempts, row.crashes, row.error = 0, 0, ""
     row.params = {**row.params, "retried_at": now.isoformat()}  # the 72 hours begin anew
-    after_commit(background.wake)
+    after_commit(background.wake, "mail")
     return row
 
 
@@ -271,7 +271,7 @@ def set_held() -> int:
 def release() -> int:
     """Let held mails go; how many."""
     db.session.execute(sa.delete(Switch).where(Switch.name.in_([HOLD, RESTORED])))
-    after_commit(background.wake)
+    after_commit(background.wake, "mail")
     statement = sa.update(Outbox).where(Outbox.state == MailState.HELD).values(state=MailState.QUEUED)
     return _count(statement)
 

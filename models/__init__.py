@@ -4,8 +4,8 @@ from models.answer import Answer
 from models.api_token import ApiToken, IdempotentCall
 from models.base import Base, new_id, utc_now
 from models.client import Client, ClientAssignment, Contact, TickedLastTime
-from models.database import after_commit, db, unit_of_work
-from models.event import Event, append_event
+from models.database import after_commit, db, insert_rows, unit_of_work
+from models.event import Event, append_event, append_events
 from models.firm import Firm, FirmLicence, FirmLogo, Licence
 from models.invite import AcceptCode, Invite, InviteItem, InviteState, InviteToken
 from models.job import Job, JobAction, JobItem, JobState, RowOutcome
@@ -75,7 +75,9 @@ __all__ = [
     "WorkItem",
     "after_commit",
     "append_event",
+    "append_events",
     "db",
+    "insert_rows",
     "new_id",
     "unit_of_work",
     "utc_now",

@@ -13,8 +13,9 @@ the lock, when they are next touched.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +40,10 @@ def init_database(app: Flask, url: str) -> None:
         options |= {"pool_size": 20, "max_overflow": 20}
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
     db.init_app(app)
+    # The library also closes asynchronous sessions, on a thread made for each context: 0.3 ms, and we have none.
+    app.teardown_appcontext_funcs[:] = [
+        close for close in app.teardown_appcontext_funcs if not inspect.iscoroutinefunction(close)
+    ]
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
@@ -84,15 +89,26 @@ def unit_of_work() -> Iterator[Session]:
     finally:
         session.info.pop(_OPEN)
         callbacks = session.info.pop(_AFTER_COMMIT)
-    for callback in callbacks:
-        callback()
+    for callback, arguments in callbacks:
+        callback(*arguments)
 
 
-def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` once this unit of work is committed (the same callback once only); never on a rollback."""
-    callbacks: list[Callable[[], None]] = db.session.info.setdefault(_AFTER_COMMIT, [])
-    if callback not in callbacks:
-        callbacks.append(callback)
+def after_commit(callback: Callable[..., None], *arguments: object) -> None:
+    """Call `callback` once this unit of work is committed (the same call once only); never on a rollback."""
+    callbacks: list[tuple[Callable[..., None], tuple[object, ...]]] = db.session.info.setdefault(
+        _AFTER_COMMIT, []
+    )
+    if (callback, arguments) not in callbacks:
+        callbacks.append((callback, arguments))
+
+
+def insert_rows(model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows of `model` (by the names of its columns) at once, past the session's objects.
+
+    What the rows point at must have been sent to the database already: flush first where it may not be.
+    """
+    if rows:
+        db.session.connection().execute(sa.insert(model.__table__), rows)
 
 
 @contextlib.contextmanager

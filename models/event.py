@@ -6,15 +6,15 @@ events into facts. So a fact is never about something that was rolled back, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, id_column, link, utc_now
-from models.database import after_commit, db
+from models.base import Base, id_column, link, new_id, utc_now
+from models.database import after_commit, db, insert_rows
 
 
 class Event(Base):
@@ -52,6 +52,27 @@ def after_appending(callback: Callable[[], None]) -> None:
     """Call `callback` after each commit that appended events: the worker's wake-up lies in a higher room."""
     if callback not in _AFTER_APPENDING:
         _AFTER_APPENDING.append(callback)
+
+
+def append_events(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append many events in one statement within the open unit of work; each row is `append_event`'s arguments.
+
+    What the rows point at must have been sent to the database already.
+    """
+    if not rows:
+        return
+    rest: dict[str, Any] = {
+        "actor": "system",
+        "client_id": None,
+        "item_id": None,
+        "invite_id": None,
+        "access_id": None,
+        "data": {},
+    }
+    now = utc_now()
+    insert_rows(Event, [{**rest, **row, "id": new_id(), "created_at": now} for row in rows])
+    for callback in _AFTER_APPENDING:
+        after_commit(callback)
 
 
 def append_event(

@@ -50,6 +50,21 @@ def test_a_commit_wakes_each_task_and_a_rollback_none(post: Flask) -> None:
     until(lambda: sorted(ran) == ["facts", "mail of post"])
 
 
+def test_a_wake_up_by_name_runs_that_task_alone(post: Flask) -> None:
+    ran: list[str] = []
+    for name in ("mail", "facts", "jobs"):
+        background.on_wake(post, name, lambda name=name: ran.append(name))
+    background.start(post)
+    until(lambda: sorted(ran) == ["facts", "jobs", "mail"])  # the sweep at start
+    ran.clear()
+    with post.app_context(), unit_of_work():
+        for _ in range(3):
+            after_commit(background.wake, "mail")
+        after_commit(background.wake, "jobs")
+        after_commit(background.wake, "unknown")
+    until(lambda: sorted(ran) == ["jobs", "mail"])
+
+
 def test_wake_ups_are_folded_and_none_is_lost(post: Flask) -> None:
     seen, asked, running, most = [0], [0], threading.Semaphore(1), []
 

@@ -14,7 +14,8 @@ from flask import Flask
 import hooks
 from hooks.dispatch import dispatch_due
 from hooks.signals import CATALOGUE, DuplicateSignal, Fact, Question, Signal, Trigger
-from models import Event, append_event, db, unit_of_work
+from models import Event, append_event, append_events, db, unit_of_work
+from models.database import statements
 from tests.support.world import World, make_world
 
 CONTRACT = {
@@ -163,6 +164,22 @@ class TestFacts:
         self.dispatch(world, patience=0.2)
         assert heard == ["file", "file"]
         release.set()
+
+    def test_events_nobody_listens_to_are_marked_together(self, world: World, receiver) -> None:
+        heard = []
+        receiver(hooks.invite_accepted, lambda sender, *, event_id, **extra: heard.append(event_id))
+        with world.app.app_context(), unit_of_work():
+            shared = {"firm_id": world.firm_id, "workflow": "file", "data": {"number": 1}}
+            append_events([{"name": "invite_created", **shared}] * 300)
+        self.happen(world)
+        with world.app.app_context():
+            with statements() as seen:
+                assert dispatch_due(world.app) == 301
+            assert len([statement for statement in seen if statement.startswith("UPDATE")]) == 2
+            assert (
+                db.session.scalars(sa.select(Event.id).where(Event.name == "invite_accepted")).all() == heard
+            )
+        self.dispatch(world)
 
     def test_a_receiver_may_write_by_a_unit_of_work(self, world: World, receiver) -> None:
         def writing(sender: str, *, firm_id: str, **extra: object) -> None:

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-import background
-from models import WorkItem, after_commit, append_event, db
+from models import WorkItem, append_event, db
 
 
 def move(item: WorkItem, origins: Collection[str], status: str, **values: Any) -> bool:
@@ -32,10 +31,7 @@ def move(item: WorkItem, origins: Collection[str], status: str, **values: Any) -
 def note(
     item: WorkItem, name: str, *, actor: str = "system", access_id: str | None = None, **data: Any
 ) -> None:
-    """Append an event about `item`: a fact where one of that name is declared, activity in any case.
-
-    The worker is woken after the commit, so that facts don't wait for its next sweep.
-    """
+    """Append an event about `item`: a fact where one of that name is declared, activity in any case."""
     append_event(
         name,
         firm_id=item.firm_id,
@@ -46,4 +42,3 @@ def note(
         access_id=access_id,
         **data,
     )
-    after_commit(background.wake)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from flask import request
 from marshmallow import ValidationError
 
+import background
 from invites.access import active_accesses
 from invites.lifecycle import expiry
 from invites.scope import FirmView, PortalView
@@ -28,6 +29,7 @@ from models import (
     Signer,
     SignerState,
     WorkItem,
+    after_commit,
     db,
     utc_now,
 )
@@ -118,6 +120,8 @@ def sign(
     )
     if left:
         _tell_next(item, signer, left)
+    else:
+        after_commit(background.wake, "seals")
 
 
 def decline(item: WorkItem, person: PortalView, signer_id: str, reason: str, trace: Trace) -> None:
