@@ -73,7 +73,7 @@ export function problemIn(page, response) {
     : "That didn't work. Load the page again and try once more.";
 }
 
-export const BROKEN = "The connection broke before the answer came. Look whether it was sent before you try again.";
+export const BROKEN = "The connection broke before the answer came. Try again: nothing is sent twice.";
 
 async function openQuestion(link) {
   const response = await ask(link.href, "dialog");

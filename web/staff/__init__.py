@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from web.staff import once
 from web.staff.change_address import bp as change_address
 from web.staff.clients import bp as clients
 from web.staff.contacts import bp as contacts
@@ -57,3 +58,4 @@ def register(app: Flask) -> None:
     """Give the application staff's pages."""
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    once.init_app(app)

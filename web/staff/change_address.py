@@ -17,6 +17,7 @@ from models.errors import Invalid, InviteNotPending, WrongState
 from schemas.invites import ChangeAddressSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
+from web.staff import once
 from web.staff.common import checked, firm_view, page
 
 bp = Blueprint("staff_change_address", __name__)
@@ -29,6 +30,7 @@ Answer = str | Response | tuple[str, int]
 def of_invite(invite_id: str) -> Answer:
     """Another address for an open invite."""
     view = firm_view()
+    once.stop_if_done(view.member)
     invite = view.invite(invite_id)
     if invite.state is not InviteState.PENDING:
         raise InviteNotPending(
@@ -52,6 +54,7 @@ def of_invite(invite_id: str) -> Answer:
 def of_access(access_id: str) -> Answer:
     """Another address for somebody who has joined: access ends, the new address is invited."""
     view = firm_view()
+    once.stop_if_done(view.member)
     access = view.access(access_id)
     if access.state is not AccessState.ACTIVE:
         raise WrongState(f"This access is {access.state.value}, so there is no address to change.")
@@ -92,10 +95,12 @@ def _form(shown: Callable[[], dict[str, Any]], change: Callable[[str], tuple[Inv
     if not errors:
         try:
             with unit_of_work():
+                claim = once.claim(firm_view().member)
                 result, client_id = change(data["email"])
                 text = f"{result.who}: {result.email}. {result.reason}"
+                url = claim.leads_to(url_for("staff_record.record", client_id=client_id), text)
             flash(text, "success")
-            return redirect(url_for("staff_record.record", client_id=client_id), 303)
+            return redirect(url, 303)
         except Invalid as error:
             errors = field_errors(error.fields)
     return page("staff/change_address.html", typed=typed, errors=errors, **shown()), 422

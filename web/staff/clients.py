@@ -13,6 +13,7 @@ from models.errors import Invalid
 from schemas.records import ClientFormSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
+from web.staff import once
 from web.staff.common import checked, firm_view, keyset, page
 from web.staff.rows import client_sums
 
@@ -55,6 +56,7 @@ def add_client() -> str | Response | tuple[str, int]:
     if not errors:
         try:
             with unit_of_work():
+                claim = once.claim(view.member)
                 client = records.add_client(
                     view,
                     data["name"],
@@ -62,9 +64,10 @@ def add_client() -> str | Response | tuple[str, int]:
                     external_id=data["external_id"],
                     contacts=[(person["name"], person["email"]) for person in data["contacts"]],
                 )
-                client_id = client.id
-            flash(f"{data['name']} is added.", "success")
-            return redirect(url_for("staff_record.record", client_id=client_id), 303)
+                text = f"{data['name']} is added."
+                url = claim.leads_to(url_for("staff_record.record", client_id=client.id), text)
+            flash(text, "success")
+            return redirect(url, 303)
         except Invalid as error:
             errors = field_errors(error.fields)
     return page("staff/client_form.html", schema=schema, typed=typed, errors=errors, client=None), 422

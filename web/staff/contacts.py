@@ -11,6 +11,7 @@ from models.errors import Invalid
 from schemas.records import ContactFormSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
+from web.staff import once
 from web.staff.common import checked, firm_view, page
 
 bp = Blueprint("staff_contacts", __name__)
@@ -30,12 +31,14 @@ def add_contact(client_id: str) -> str | Response | tuple[str, int]:
     if not errors:
         try:
             with unit_of_work():
+                claim = once.claim(view.member)
                 contact = records.add_contact(
                     view, view.client(client_id), data["name"], data["email"], primary=data["primary"]
                 )
-                label = contact.label
-            flash(f"{label} is on the record now.", "success")
-            return redirect(url_for("staff_record.record", client_id=client_id), 303)
+                text = f"{contact.label} is on the record now."
+                url = claim.leads_to(url_for("staff_record.record", client_id=client_id), text)
+            flash(text, "success")
+            return redirect(url, 303)
         except Invalid as error:
             errors = field_errors(error.fields)
     client = view.client(client_id)

@@ -17,6 +17,7 @@ from invites.step import InviteStep
 from models import WorkItem, db, unit_of_work
 from models.errors import Invalid, Missing, TooLarge
 from web.access_rules import staff_page
+from web.staff import once
 from web.staff.common import firm_view, page
 from web.staff.window import (
     Answer,
@@ -54,8 +55,11 @@ def upload(client_id: str) -> Answer:
         if len(parts) > UPLOADS_MOST:
             raise Invalid({"file": [f"At most {UPLOADS_MOST} files at once."]})
         with storage.received(*parts) as received, unit_of_work():
+            claim = once.claim(view.member, *(one.sha256 for one in received))
             items = uploads.upload(view, view.client(client_id), received)
             ids = [item.id for item in items]
+            text = f"{_named(items)} uploaded. Not visible to the client until you make it so."
+            claim.leads_to(_window_url(client_id, ids) if visible else _files_url(client_id), text)
     except (Invalid, TooLarge) as error:
         sentences = error.fields.get("file") or [error.sentence]
         html = page(
@@ -63,10 +67,7 @@ def upload(client_id: str) -> Answer:
         )
         return html, error.status
     if not visible:
-        flash(
-            f"{_named(_items(view, client_id, ids))} uploaded. Not visible to the client until you make it so.",
-            "success",
-        )
+        flash(text, "success")
         return leave(_files_url(client_id))
     place = _place(view, client_id, ids)
     if not place.step.opens and not choose:
@@ -92,9 +93,7 @@ def switch(client_id: str) -> Answer:
 
 def leave_to_window(client_id: str, ids: Sequence[str]) -> Response:
     """On to the window, by a redirect that a script's request follows by itself."""
-    return Response(
-        status=303, headers={"Location": url_for("staff_files.switch", client_id=client_id, item=ids)}
-    )
+    return Response(status=303, headers={"Location": _window_url(client_id, ids)})
 
 
 def _hide(view: FirmView, client_id: str, ids: Sequence[str]) -> Response:
@@ -142,6 +141,10 @@ def _items(view: FirmView, client_id: str, ids: Sequence[str]) -> list[WorkItem]
 
 def _named(items: Sequence[WorkItem]) -> str:
     return f"\u201c{items[0].title}\u201d" if len(items) == 1 else f"{len(items)} files"
+
+
+def _window_url(client_id: str, ids: Sequence[str]) -> str:
+    return url_for("staff_files.switch", client_id=client_id, item=list(ids))
 
 
 def _files_url(client_id: str) -> str:

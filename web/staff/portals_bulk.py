@@ -27,6 +27,7 @@ from schemas.base import load
 from schemas.jobs import BulkFormSchema
 from web.access_rules import permission, staff_page
 from web.safe_cells import harmless
+from web.staff import once
 from web.staff.common import firm_view, page
 
 bp = Blueprint("staff_portals_bulk", __name__)
@@ -85,9 +86,10 @@ def act() -> str | Response | tuple[str, int]:
         flash(f"A test is on its way to {view.member.login.email_display}.", "success")
         return _page(view, action, target, typed, {})
     with unit_of_work():
+        claim = once.claim(view.member)
         job = bulk.start(view, action, target, params)
-        job_id = job.id
-    return redirect(url_for("staff_portals_bulk.job", job_id=job_id), 303)
+        url = claim.leads_to(url_for("staff_portals_bulk.job", job_id=job.id), "")
+    return redirect(url, 303)
 
 
 def _page(view: FirmView, action: JobAction, target: Target, typed: dict[str, Any], errors: Any) -> str:

@@ -84,7 +84,7 @@ def _section(client_id: str, collection: str) -> str:
         workflows=list(installed()),
         workflow=workflow,
         sections=_sections(client_id, collection),
-        invite_results=sent.kept(request.args.get("sent", "")),
+        invite_results=sent.kept(view.member, request.args.get("sent", "")),
         **context,
     )
 

@@ -1,6 +1,7 @@
-"""What the pop-up `Invite sent` shows after Send: ids and sentences, kept in the session for a short while.
+"""What the pop-up `Invite sent` shows after Send: ids and sentences, kept for a short while.
 
-The address of the record carries a key, so that a reload shows the same pop-up and another window doesn't take it away.
+They lie in the row of the form that was sent (web/staff/once.py), in the session where a form has none. The address of
+the record carries a key, so that a reload shows the same pop-up and another window doesn't take it away.
 Where the mail is, is asked of the outbox when the pop-up is shown.
 """
 
@@ -9,17 +10,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import flash, session
+from flask import Response, jsonify, redirect, request, session
 from sqlalchemy import select
+from werkzeug.wrappers import Response as AnyResponse
 
 from invites.orders import InviteResult
 from mail import outbox
-from models import MailState, Outbox, db, new_id
+from models import IdempotentCall, MailState, Outbox, TeamMember, db, new_id
 
 _KEY = "invite_results"
 _KEPT = 3
 WAITING = "waiting"
 ON_ITS_WAY = "on_its_way"
+
+
+def wants_fragment() -> bool:
+    """Whether a script asks for the window to put it into a dialog."""
+    return request.headers.get("X-Fragment") == "window"
+
+
+def leave(url: str) -> AnyResponse:
+    """Send the person on: a redirect, or the address for the script that asked."""
+    if not wants_fragment():
+        return redirect(url, 303)
+    answer: Response = jsonify(location=url)
+    answer.headers["X-Location"] = url
+    return answer
 
 
 def plain(results: Sequence[InviteResult]) -> list[dict[str, str]]:
@@ -36,20 +52,30 @@ def plain(results: Sequence[InviteResult]) -> list[dict[str, str]]:
     ]
 
 
-def keep(url: str, results: list[dict[str, str]], text: str) -> str:
-    """Keep results for the pop-up, or say `text` where nobody was invited; the address that shows it."""
-    if not results:
-        flash(text, "success")
-        return url
+def keep(url: str, results: list[dict[str, str]]) -> str:
+    """Keep results for the pop-up where no row holds them; the address that shows it."""
     key = new_id()
     session[_KEY] = [*session.get(_KEY, [])[1 - _KEPT :], [key, results]]
+    return shown_at(url, key)
+
+
+def shown_at(url: str, key: str) -> str:
+    """The address that shows the results kept under this key."""
     return f"{url}{'&' if '?' in url else '?'}sent={key}"
 
 
-def kept(key: str) -> dict[str, Any] | None:
+def kept(member: TeamMember, key: str) -> dict[str, Any] | None:
     """What was kept under this key: `results` and `mail_state`; None where it is gone."""
+    if not key:
+        return None
     results = next((results for known, results in session.get(_KEY, []) if known == key), None)
     if results is None:
+        mine = (IdempotentCall.id == key, IdempotentCall.team_member_id == member.id)
+        answer = db.session.scalar(
+            select(IdempotentCall.answer).where(*mine, IdempotentCall.key.startswith("form:"))
+        )
+        results = answer and answer["results"]
+    if not results:
         return None
     return {
         "results": results,

@@ -19,6 +19,7 @@ from web.access_rules import permission, staff_page
 from web.forms import field_errors
 from web.security_edge import RESET_WITHIN
 from web.sessions import end_sessions
+from web.staff import once
 from web.staff.common import checked, firm_view, page
 
 bp = Blueprint("staff_team", __name__)
@@ -38,11 +39,13 @@ def add() -> Answer:
     if not errors:
         try:
             with unit_of_work():
+                claim = once.claim(view.member)
                 member, needs_password = team.add(view.member, data["email"], data["name"], _place(data))
                 _mail(member, view.member, needs_password)
                 text = f"{member.name} is in the team and gets a mail about it."
+                url = claim.leads_to(url_for("staff_settings.settings", _anchor="team"), text)
             flash(text, "success")
-            return redirect(url_for("staff_settings.settings", _anchor="team"), 303)
+            return redirect(url, 303)
         except Invalid as error:
             errors = field_errors(error.fields)
         except Refused as error:

@@ -19,6 +19,7 @@ from schemas.questions import TYPES
 from schemas.records import MessageTemplateSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
+from web.staff import once
 from web.staff.common import checked, firm_view, page
 from web.staff.record import INVITED
 from web.staff.sending import rows_button, without_idle_choices
@@ -57,11 +58,13 @@ def add_message() -> str | Response | tuple[str, int]:
     typed, data, errors = _checked_message(view)
     if errors or _is_preview():
         return _message_page(view, typed, _shown(errors), None), 200 if _is_preview() else 422
+    text = f"{data['name']} is kept."
     with unit_of_work() as session:
+        once.claim(view.member).leads_to(url_for("staff_templates.templates"), text)
         session.add(
             MessageTemplate(id=new_id(), firm_id=view.firm_id, created_at=utc_now(), **_columns(view, data))
         )
-    flash(f"{data['name']} is kept.", "success")
+    flash(text, "success")
     return redirect(url_for("staff_templates.templates"), 303)
 
 
@@ -123,14 +126,16 @@ def _save_survey(view: FirmView, row: SurveyTemplate | None) -> str | Response |
         return _survey_page(changed, {}, row)
     if errors:
         return _survey_page(typed, errors, row), 422
+    text = f"{data['title']} is kept."
     with unit_of_work():
         if row is None:
+            once.claim(view.member).leads_to(url_for("staff_templates.templates"), text)
             surveys.keep(view, typed)
         else:
             row = surveys.one(view, row.id)
             for name in _SURVEY:
                 setattr(row, name, data[name])
-    flash(f"{data['title']} is kept.", "success")
+    flash(text, "success")
     return redirect(url_for("staff_templates.templates"), 303)
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 
-from flask import Response, jsonify, redirect, request
+from flask import flash, request
 from werkzeug.wrappers import Response as AnyResponse
 
 import config
@@ -28,8 +28,9 @@ from mail.preview import preview
 from models import WorkItem, unit_of_work, utc_now
 from models.errors import Invalid, ProblemForPeople
 from web.forms import field_errors
-from web.staff import sent
+from web.staff import once, sent
 from web.staff.common import page
+from web.staff.sent import leave, wants_fragment
 from web.staff.window_form import WindowState, posted, templates_for, untouched
 
 PEOPLE = "people"  # the form's button `Choose people`
@@ -66,11 +67,6 @@ def works_at_once(commit: Commit) -> Begin:
     return lambda: nullcontext(commit)
 
 
-def wants_fragment() -> bool:
-    """Whether a script asks for the window to put it into a dialog."""
-    return request.headers.get("X-Fragment") == "window"
-
-
 def from_window(form: Mapping[str, str]) -> bool:
     """Whether a post comes from the window (any of its buttons) and not from the form before it."""
     wish = form.get("do", PEOPLE)
@@ -82,15 +78,6 @@ def wants_people(form: Mapping[str, str]) -> bool:
     return form.get("do") == PEOPLE
 
 
-def leave(url: str) -> AnyResponse:
-    """Send the person on: a redirect, or the address for the script that asked."""
-    if not wants_fragment():
-        return redirect(url, 303)
-    answer: Response = jsonify(location=url)
-    answer.headers["X-Location"] = url
-    return answer
-
-
 def show(place: Place) -> Answer:
     """The window as it opens."""
     return _drawn(place, untouched(place.step, place.only))
@@ -99,6 +86,8 @@ def show(place: Place) -> Answer:
 def handle(place: Place) -> Answer:
     """The window after one of its buttons: show it again, or send and go on."""
     wish = request.form.get("do", "")
+    if wish in {"send", "skip"}:
+        once.stop_if_done(place.view.member)
     state = posted(place.step, place.view, request.form)
     if wish == "skip" and place.can_skip:
         return _finish(place, state, None)
@@ -115,15 +104,20 @@ def handle(place: Place) -> Answer:
 
 def send_at_once(place: Place) -> AnyResponse:
     """No window needed: everybody who must see the item can already."""
+    once.stop_if_done(place.view.member)
     with place.begin() as commit, unit_of_work():
+        claim = once.claim(place.view.member)
         results = sent.plain(commit(None))
-    return leave(sent.keep(place.done_url, results, place.done_text))
+        url = claim.leads_to(place.done_url, place.done_text, results)
+    return _done(url, results, place.done_text)
 
 
 def _finish(place: Place, state: WindowState, order: InviteOrder | None) -> Answer:
     try:
         with place.begin() as commit, unit_of_work():
+            claim = once.claim(place.view.member)
             results = sent.plain(commit(order))
+            url = claim.leads_to(place.done_url, place.done_text, results)
             if place.step.has_item:
                 remembered.dont_ask_for(place.step.client, state.dont_ask)
     except Invalid as error:
@@ -136,7 +130,14 @@ def _finish(place: Place, state: WindowState, order: InviteOrder | None) -> Answ
         # An extension, or the world, refused the whole action: nothing was kept, so the window stays as it is.
         state.errors = {"form": [error.sentence]}
         return _drawn(place, state, error.status)
-    return leave(sent.keep(place.done_url, results, place.done_text))
+    return _done(url, results, place.done_text)
+
+
+def _done(url: str, results: list[dict[str, str]], text: str) -> AnyResponse:
+    """To where it led: the pop-up there names the people, a sentence says it where nobody was invited."""
+    if not results:
+        flash(text, "success")
+    return leave(url)
 
 
 def _drawn(place: Place, state: WindowState, status: int = 200) -> tuple[str, int]:
