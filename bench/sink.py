@@ -57,7 +57,7 @@ class _Line(asyncio.Protocol):
     def command(self, line: bytes) -> None:
         word = line[:4].upper()
         if word == b"EHLO":
-            self.transport.write(b"250-sink\r\n250 8BITMIME\r\n")
+            self.transport.write(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
         elif word == b"RCPT":
             self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
             self.say("250 ok")

@@ -8,12 +8,16 @@ and in `due_at` the end of that lease. A worker that dies leaves it so, and afte
 each such end counts as a crash, and ten of them end the mail, since a mail that kills workers would do so for ever.
 
 What a mail depends on is checked in the very statement that claims it, so nothing goes out after revoke, accept,
-expiry or removal. What is dead is cancelled by a statement of its own, with the reason for staff.
+expiry or removal. Only where that leaves some out are those looked at again, and ended with the reason for staff.
+
+The statements are built once, when this module is imported: to build them costs twenty times what running them does,
+and a worker claims after each Send.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,16 +39,19 @@ from models import (
     db,
     new_id,
 )
+from models.base import UTCDateTime
 from models.outbox import INVITE_MAILS, REMINDERS
 
 MOST_CRASHES = 10
 CRASHED = "crash: ten workers in a row ended while they sent this mail"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A mail that belongs to this worker until `lease_until`. Plain values: no session behind it."""
 
+    lease: str
+    lease_until: datetime
     id: str
     kind: MailKind
     firm_id: str | None
@@ -61,18 +68,17 @@ class Claimed:
     crashes: int
     message_id: str
     created_at: datetime
-    lease: str
-    lease_until: datetime
 
 
 def anything_due(now: datetime) -> bool:
     """Whether a claim may find something: a cheap look without a writer's lock."""
-    return db.session.scalar(sa.select(sa.literal(1)).where(_due(now)).limit(1)) is not None
+    return db.session.connection().scalar(_ANYTHING, {"now": now}) is not None
 
 
 def next_due() -> datetime | None:
     """When the next mail is due that is not yet taken."""
-    return db.session.scalar(sa.select(sa.func.min(Outbox.due_at)).where(Outbox.state == MailState.QUEUED))
+    found: datetime | None = db.session.connection().scalar(_NEXT)
+    return found
 
 
 def more_due(now: datetime) -> bool:
@@ -88,70 +94,36 @@ def claim(limit: int, now: datetime, lease_seconds: float) -> list[Claimed]:
     if outbox.is_held():
         outbox.set_held()
         return []
-    due = _due_in_turn(limit, now)
-    _end_crashed(due)
-    _cancel_dead(due, now)
-    lease = new_id()
-    lease_until = now + timedelta(seconds=lease_seconds)
-    statement = (
-        sa.update(Outbox)
-        .where(Outbox.id.in_(due), _due(now), _dead_because(now).is_(None))
-        .values(
-            state=MailState.SENDING,
-            lease=lease,
-            due_at=lease_until,
-            attempts=Outbox.attempts + 1,
-            crashes=Outbox.crashes + _was_sending(),
-        )
-        .returning(*(Outbox.__table__.c[name] for name in RETURNED))
-        .execution_options(synchronize_session=False)
-    )
-    rows = db.session.execute(statement).mappings().all()
-    return _interleaved([Claimed(**row, lease=lease, lease_until=lease_until) for row in rows])
+    connection = db.session.connection()
+    due = _due_in_turn(connection, limit, now)
+    if not due:
+        return []
+    lease, lease_until = new_id(), now + timedelta(seconds=lease_seconds)
+    values = {"ids": due, "now": now, "new_lease": lease, "lease_until": lease_until}
+    rows: Sequence[Any] = connection.execute(_CLAIM, values).all()
+    if len(rows) < len(due):
+        taken = {row.id for row in rows}
+        left = {"ids": [mail_id for mail_id in due if mail_id not in taken], "now": now}
+        connection.execute(_END_CRASHED, left)
+        connection.execute(_CANCEL_DEAD, left)
+    return _interleaved([Claimed(lease, lease_until, *row) for row in rows])
 
 
-def _due_in_turn(limit: int, now: datetime) -> list[str]:
+def _due_in_turn(connection: sa.Connection, limit: int, now: datetime) -> list[str]:
     """Up to `limit` due mails, locked: an equal share for each firm that has some, in the order they fell due.
 
     Three statements however many firms and mails there are. Where more firms wait than fit, chance picks, so that
     none waits for ever. Mails of no firm (password resets) come first. Rows another worker is claiming at this moment
     are skipped, not waited for; SQLite has one writer at a time.
     """
-
-    def first(of: Any, number: int) -> sa.Select[Any]:
-        return (
-            sa.select(Outbox.id)
-            .where(of, _due(now))
-            .order_by(Outbox.due_at, Outbox.id)
-            .limit(number)
-            .with_for_update(skip_locked=True, of=Outbox)
-        )
-
-    ids = list(db.session.scalars(first(Outbox.firm_id.is_(None), limit)))
+    ids = list(connection.scalars(_OF_NO_FIRM, {"now": now, "number": limit}))
     left = limit - len(ids)
-    firms = list(db.session.scalars(_firms_waiting(left, now))) if left else []
-    if not firms:
-        return ids
-    share = -(-left // len(firms))
-    firm = Firm.__table__
-    theirs = first(Outbox.firm_id == firm.c.id, share).correlate(firm)
-    if db.session.get_bind().dialect.name == "postgresql":
-        found = theirs.lateral("theirs")
-        picked = sa.select(found.c.id).select_from(firm).join(found, sa.true())
-    else:
-        mail = sa.alias(Outbox.__table__, "theirs")
-        picked = sa.select(mail.c.id).select_from(firm).join(mail, mail.c.id.in_(theirs))
-    ids += db.session.scalars(picked.where(firm.c.id.in_(firms)))
+    firms = list(connection.scalars(_FIRMS_WAITING, {"now": now, "number": left})) if left else []
+    if firms:
+        share = -(-left // len(firms))
+        picked = _OF_FIRMS[connection.dialect.name]
+        ids += connection.scalars(picked, {"now": now, "number": share, "firms": firms})
     return ids[:limit]
-
-
-def _firms_waiting(limit: int, now: datetime) -> sa.Select[Any]:
-    """Firms with due mail. The index is leapt through from firm to firm, so a firm's 50,000 mails cost one step."""
-    waiting = [_due(now), Outbox.firm_id.is_not(None)]
-    leap = sa.select(sa.func.min(Outbox.firm_id).label("id")).where(*waiting).cte("leap", recursive=True)
-    following = sa.select(sa.func.min(Outbox.firm_id)).where(*waiting, Outbox.firm_id > leap.c.id)
-    leap = leap.union_all(sa.select(following.scalar_subquery()).where(leap.c.id.is_not(None)))
-    return sa.select(leap.c.id).where(leap.c.id.is_not(None)).order_by(sa.func.random()).limit(limit)
 
 
 def _interleaved(mails: list[Claimed]) -> list[Claimed]:
@@ -164,75 +136,120 @@ def _interleaved(mails: list[Claimed]) -> list[Claimed]:
     return [mail for _, _, mail in sorted(places, key=lambda place: place[:2])]
 
 
+# The statements. Each takes `now`; `number` is a limit, `ids` are mails ---------------------------------------------
+
 RETURNED = [name for name in Claimed.__dataclass_fields__ if name not in {"lease", "lease_until"}]
 
+_MAIL: Any = Outbox.__table__
+_INVITE: Any = Invite.__table__
+_NOW = sa.bindparam("now", type_=UTCDateTime())
+_NUMBER = sa.bindparam("number", type_=sa.Integer())
+_AMONG = _MAIL.c.id.in_(sa.bindparam("ids", expanding=True))
+_WAITS = _MAIL.c.state.in_([MailState.QUEUED, MailState.SENDING])
+_DUE = sa.and_(_WAITS, _MAIL.c.due_at <= _NOW)
+_WAS_SENDING = _MAIL.c.state == MailState.SENDING
+_CRASHED = sa.and_(_WAS_SENDING, _MAIL.c.crashes >= MOST_CRASHES - 1)
 
-def _due(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(Outbox.state.in_([MailState.QUEUED, MailState.SENDING]), Outbox.due_at <= now)
+_ANYTHING = sa.select(sa.literal(1)).where(_DUE).limit(1)
+_NEXT = sa.select(sa.func.min(_MAIL.c.due_at)).where(_MAIL.c.state == MailState.QUEUED)
 
 
-def _was_sending() -> sa.ColumnElement[int]:
-    return sa.case((Outbox.state == MailState.SENDING, 1), else_=0)
-
-
-def _end_crashed(ids: list[str]) -> None:
-    db.session.execute(
-        sa.update(Outbox)
-        .where(Outbox.id.in_(ids), Outbox.state == MailState.SENDING, Outbox.crashes >= MOST_CRASHES - 1)
-        .values(state=MailState.FAILED, lease=None, crashes=MOST_CRASHES, error=CRASHED)
-        .execution_options(synchronize_session=False)
+def _first_due(of: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(_MAIL.c.id)
+        .where(of, _DUE)
+        .order_by(_MAIL.c.due_at, _MAIL.c.id)
+        .limit(_NUMBER)
+        .with_for_update(skip_locked=True, of=_MAIL)
     )
 
 
-def _cancel_dead(ids: list[str], now: datetime) -> None:
-    reason = _dead_because(now)
-    db.session.execute(
-        sa.update(Outbox)
-        .where(Outbox.id.in_(ids), _due(now), reason.is_not(None))
-        .values(state=MailState.CANCELLED, lease=None, error=reason)
-        .execution_options(synchronize_session=False)
-    )
+def _firms_waiting() -> sa.Select[Any]:
+    """Firms with due mail. The index is leapt through from firm to firm, so a firm's 50,000 mails cost one step."""
+    waiting = [_DUE, _MAIL.c.firm_id.is_not(None)]
+    leap = sa.select(sa.func.min(_MAIL.c.firm_id).label("id")).where(*waiting).cte("leap", recursive=True)
+    following = sa.select(sa.func.min(_MAIL.c.firm_id)).where(*waiting, _MAIL.c.firm_id > leap.c.id)
+    leap = leap.union_all(sa.select(following.scalar_subquery()).where(leap.c.id.is_not(None)))
+    return sa.select(leap.c.id).where(leap.c.id.is_not(None)).order_by(sa.func.random()).limit(_NUMBER)
 
 
-def _dead_because(now: datetime) -> sa.ColumnElement[str | None]:
+def _of_firms() -> dict[str, sa.Select[Any]]:
+    """The first due mails of each of `firms`, by dialect."""
+    firm: Any = Firm.__table__
+    among = firm.c.id.in_(sa.bindparam("firms", expanding=True))
+    theirs = _first_due(_MAIL.c.firm_id == firm.c.id).correlate(firm)
+    lateral, mail = theirs.lateral("theirs"), sa.alias(_MAIL, "theirs")
+    return {
+        "postgresql": sa.select(lateral.c.id).select_from(firm).join(lateral, sa.true()).where(among),
+        "sqlite": sa.select(mail.c.id).select_from(firm).join(mail, mail.c.id.in_(theirs)).where(among),
+    }
+
+
+def _dead_because() -> sa.ColumnElement[str | None]:
     """Why this mail must not go out any more, in a sentence; NULL while it may."""
     invite = (
         sa.select(
             sa.case(
-                (Invite.state == InviteState.ACCEPTED, "The invite was accepted before this mail left."),
-                (Invite.state == InviteState.DECLINED, "The invite was declined before this mail left."),
-                (Invite.state == InviteState.REVOKED, "The invite was revoked before this mail left."),
-                (Invite.expires_at <= now, "The invite expired before this mail left."),
-                (Invite.generation != Outbox.generation, "A newer mail with a fresh link took its place."),
+                (_INVITE.c.state == InviteState.ACCEPTED, "The invite was accepted before this mail left."),
+                (_INVITE.c.state == InviteState.DECLINED, "The invite was declined before this mail left."),
+                (_INVITE.c.state == InviteState.REVOKED, "The invite was revoked before this mail left."),
+                (_INVITE.c.expires_at <= _NOW, "The invite expired before this mail left."),
+                (
+                    _INVITE.c.generation != _MAIL.c.generation,
+                    "A newer mail with a fresh link took its place.",
+                ),
                 else_=sa.null(),
             )
         )
-        .where(Invite.id == Outbox.invite_id)
-        .correlate(Outbox)
+        .where(_INVITE.c.id == _MAIL.c.invite_id)
+        .correlate(_MAIL)
         .scalar_subquery()
     )
-    code = (
-        sa.exists()
-        .where(AcceptCode.id == Outbox.accept_code_id, AcceptCode.expires_at > now)
-        .correlate(Outbox)
-    )
-    access = (
-        sa.exists()
-        .where(PortalAccess.id == Outbox.access_id, PortalAccess.state == AccessState.ACTIVE)
-        .correlate(Outbox)
-    )
-    item = sa.exists().where(WorkItem.id == Outbox.item_id, WorkItem.visible.is_(True)).correlate(Outbox)
-    of_invite = Outbox.kind.in_([*INVITE_MAILS, MailKind.ACCEPT_CODE])
-    stopped = sa.exists().where(Invite.id == Outbox.invite_id, Invite.reminds.is_(False)).correlate(Outbox)
-    of_access = Outbox.kind.in_([MailKind.ITEM, MailKind.SIGN_IN])
+
+    def is_there(*which: Any) -> sa.Exists:
+        return sa.exists().where(*which).correlate(_MAIL)
+
+    stopped = is_there(Invite.id == _MAIL.c.invite_id, Invite.reminds.is_(False))
+    code = is_there(AcceptCode.id == _MAIL.c.accept_code_id, AcceptCode.expires_at > _NOW)
+    access = is_there(PortalAccess.id == _MAIL.c.access_id, PortalAccess.state == AccessState.ACTIVE)
+    item = is_there(WorkItem.id == _MAIL.c.item_id, WorkItem.visible.is_(True))
+    kind = _MAIL.c.kind
+    of_invite = kind.in_([*INVITE_MAILS, MailKind.ACCEPT_CODE])
+    of_access = kind.in_([MailKind.ITEM, MailKind.SIGN_IN])
+    of_item = sa.and_(kind == MailKind.ITEM, _MAIL.c.item_id.is_not(None))
     return sa.case(
-        (sa.and_(of_invite, Outbox.invite_id.is_not(None), invite.is_not(None)), invite),
-        (sa.and_(Outbox.kind.in_(REMINDERS), stopped), "The reminders of this invite are switched off."),
-        (sa.and_(Outbox.kind == MailKind.ACCEPT_CODE, ~code), "The code is not valid any more."),
+        (sa.and_(of_invite, _MAIL.c.invite_id.is_not(None), invite.is_not(None)), invite),
+        (sa.and_(kind.in_(REMINDERS), stopped), "The reminders of this invite are switched off."),
+        (sa.and_(kind == MailKind.ACCEPT_CODE, ~code), "The code is not valid any more."),
         (sa.and_(of_access, ~access), "The person has no access at this moment."),
-        (
-            sa.and_(Outbox.kind == MailKind.ITEM, Outbox.item_id.is_not(None), ~item),
-            "The client can't see the item any more.",
-        ),
+        (sa.and_(of_item, ~item), "The client can't see the item any more."),
         else_=sa.null(),
     )
+
+
+_OF_NO_FIRM = _first_due(_MAIL.c.firm_id.is_(None))
+_FIRMS_WAITING = _firms_waiting()
+_OF_FIRMS = _of_firms()
+_DEAD_BECAUSE = _dead_because()
+_CLAIM = (
+    sa.update(_MAIL)
+    .where(_AMONG, _DUE, ~_CRASHED, _DEAD_BECAUSE.is_(None))
+    .values(
+        state=MailState.SENDING,
+        lease=sa.bindparam("new_lease"),
+        due_at=sa.bindparam("lease_until"),
+        attempts=_MAIL.c.attempts + 1,
+        crashes=_MAIL.c.crashes + sa.case((_WAS_SENDING, 1), else_=0),
+    )
+    .returning(*(_MAIL.c[name] for name in RETURNED))
+)
+_END_CRASHED = (
+    sa.update(_MAIL)
+    .where(_AMONG, _CRASHED)
+    .values(state=MailState.FAILED, lease=None, crashes=MOST_CRASHES, error=CRASHED)
+)
+_CANCEL_DEAD = (
+    sa.update(_MAIL)
+    .where(_AMONG, _DUE, _DEAD_BECAUSE.is_not(None))
+    .values(state=MailState.CANCELLED, lease=None, error=_DEAD_BECAUSE)
+)

@@ -283,7 +283,7 @@ def links_rest() -> bool:
 
 def is_held() -> bool:
     """Whether the operator holds the queue."""
-    return db.session.scalar(sa.select(sa.literal(1)).where(Switch.name == HOLD)) is not None
+    return db.session.connection().scalar(_SWITCH, {"name": HOLD}) is not None
 
 
 def _count(statement: sa.Update) -> int:
@@ -302,14 +302,15 @@ class RelayPause:
 
 def relay_pause() -> RelayPause | None:
     """Since when and why the relay is not usable; None while it is."""
-    row = db.session.get(Switch, PAUSE, populate_existing=True)
-    if row is None:
+    value = db.session.connection().scalar(_SWITCH, {"name": PAUSE})
+    if value is None:
         return None
     return RelayPause(
-        row.value["reason"],
-        datetime.fromisoformat(row.value["since"]),
-        datetime.fromisoformat(row.value["until"]),
+        value["reason"], datetime.fromisoformat(value["since"]), datetime.fromisoformat(value["until"])
     )
+
+
+_SWITCH = sa.select(Switch.__table__.c.value).where(Switch.__table__.c.name == sa.bindparam("name"))
 
 
 def pause_relay(reason: str, now: datetime) -> bool:

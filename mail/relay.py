@@ -6,11 +6,10 @@ killed leaves few mails in doubt) and without a transaction per mail.
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -72,10 +71,7 @@ class Relay:
         A mail that is not begun before `begin_until` (monotonic seconds), or after the relay turned out to be
         broken or the worker is to stop, comes back `Untouched`. Close the generator where you leave it early.
         """
-        waiting: queue.SimpleQueue[Ready] = queue.SimpleQueue()
-        for ready in batch:
-            waiting.put(ready)
-        done: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        waiting, done = deque(batch), deque[Result]()
         lines = self._connections[: max(1, min(len(self._connections), len(batch)))]
         threads = [
             threading.Thread(
@@ -86,30 +82,27 @@ class Relay:
         for thread in threads:
             thread.start()
         try:
-            yield from _in_groups(done, len(batch))
+            while any(thread.is_alive() for thread in threads) or done:
+                _wait(threads, SETTLES_EVERY)
+                if group := [done.popleft() for _ in range(len(done))]:
+                    yield group
         finally:
             # Left before the end (the database is gone): what is not begun stays untouched, and nobody sends behind
             # the back of whoever asks next.
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    waiting.get_nowait()
+            waiting.clear()
             for thread in threads:
                 thread.join()
 
     def _run(
-        self,
-        line: HardenedConnection,
-        waiting: queue.SimpleQueue[Ready],
-        done: queue.SimpleQueue[Result],
-        begin_until: float,
+        self, line: HardenedConnection, waiting: deque[Ready], done: deque[Result], begin_until: float
     ) -> None:
         with self._app.app_context():  # a thread has none of its own
             while True:
                 try:
-                    ready = waiting.get_nowait()
-                except queue.Empty:
+                    ready = waiting.popleft()
+                except IndexError:
                     return
-                done.put(Result(ready.mail, self._send(line, ready, begin_until)))
+                done.append(Result(ready.mail, self._send(line, ready, begin_until)))
 
     def _send(self, line: HardenedConnection, ready: Ready, begin_until: float) -> Outcome:
         try:
@@ -142,15 +135,11 @@ class Relay:
                 self._failures = 0
 
 
-def _in_groups(done: queue.SimpleQueue[Result], left: int) -> Iterator[list[Result]]:
-    while left:
-        group = [done.get()]
-        until = time.monotonic() + SETTLES_EVERY
-        with contextlib.suppress(queue.Empty):
-            while len(group) < left:
-                group.append(done.get(timeout=max(until - time.monotonic(), 0)))
-        left -= len(group)
-        yield group
+def _wait(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Until all have ended, so long at most. To be woken for each mail would cost as much as the mail."""
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
 
 
 class Watchdog:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+from flask import current_app
 
 from config import Settings
 from mail import outbox
@@ -66,8 +67,11 @@ def hold(reason: str) -> int:
 
 
 def _installation() -> str | None:
-    """The first firm's id: it is the same in every copy of this database, and in no other."""
-    return db.session.scalar(sa.select(sa.func.min(Firm.id)))
+    """The first firm's id: it is the same in every copy of this database, and in no other. Asked once a process."""
+    known: dict[str, str | None] = current_app.extensions.setdefault("mail_installation", {"id": None})
+    if known["id"] is None:
+        known["id"] = db.session.scalar(sa.select(sa.func.min(Firm.id)))
+    return known["id"]
 
 
 def _path(settings: Settings) -> Path:

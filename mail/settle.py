@@ -19,7 +19,7 @@ import config
 from mail.claim import RETURNED, Claimed
 from mail.outbox import PROBE_EVERY
 from mail.outcomes import Dropped, Outcome, Permanent, RelayBroken, Sent, Temporary
-from models import Invite, MailKind, MailState, Outbox, append_event, db
+from models import Invite, MailKind, MailState, Outbox, append_events, db
 
 GIVE_UP_AFTER = timedelta(hours=72)
 JITTER = 0.2
@@ -38,58 +38,30 @@ def settle(results: Sequence[Result], now: datetime) -> int:
 
     The first successful send of an invite mail appends the event `invite_mailed`.
     """
+    connection = db.session.connection()
     sent = [result.mail for result in results if isinstance(result.outcome, Sent)]
     others = [_change(result, now) for result in results if not isinstance(result.outcome, Sent)]
     if others:
-        db.session.connection().execute(_CHANGE, others)  # one statement, many rows
+        connection.execute(_CHANGE, others)  # one statement, many rows
     if not sent:
         return 0
-    ours = set(
-        db.session.scalars(
-            sa.update(Outbox)
-            .where(
-                Outbox.id.in_([mail.id for mail in sent]),
-                Outbox.lease.in_({mail.lease for mail in sent}),
-                Outbox.state == MailState.SENDING,
-            )
-            .values(state=MailState.SENT, sent_at=now, due_at=now, lease=None, error="")
-            .returning(Outbox.id)
-            .execution_options(synchronize_session=False)
-        )
-    )
+    values = {"ids": [mail.id for mail in sent], "leases": list({mail.lease for mail in sent}), "now": now}
+    ours = set(connection.scalars(_SENT, values))
     settled = [mail for mail in sent if mail.id in ours]
-    _wipe_sealed(settled)
-    _note_invites(settled)
+    _wipe_sealed(connection, settled)
+    _note_invites(connection, settled)
     return len(settled)
 
 
 def settle_accepted(accepted: Collection[tuple[str, str]], now: datetime) -> int:
     """Settle what a worker that died had got a 250 for: (mail id, lease); how many were still open."""
-    rows = db.session.execute(
-        sa.select(*(Outbox.__table__.c[name] for name in [*RETURNED, "lease"])).where(
-            Outbox.id.in_([mail_id for mail_id, _ in accepted]), Outbox.state == MailState.SENDING
+    rows: Iterable[Any] = db.session.execute(
+        sa.select(*(_MAIL.c[name] for name in ["lease", *RETURNED])).where(
+            _MAIL.c.id.in_([mail_id for mail_id, _ in accepted]), _SENDING
         )
-    ).mappings()
-    ours = [row for row in rows if (row["id"], row["lease"]) in accepted]
-    return settle([Result(Claimed(**row, lease_until=now), Sent()) for row in ours], now)
-
-
-_TABLE: Any = Outbox.__table__
-_CHANGE = (
-    sa.update(_TABLE)
-    .where(
-        _TABLE.c.id == sa.bindparam("mail_id"),
-        _TABLE.c.lease == sa.bindparam("mail_lease"),
-        _TABLE.c.state == MailState.SENDING,
     )
-    .values(
-        state=sa.bindparam("new_state"),
-        due_at=sa.bindparam("new_due"),
-        attempts=sa.bindparam("new_attempts"),
-        error=sa.bindparam("new_error"),
-        lease=None,
-    )
-)
+    ours = [row for row in rows if (row.id, row.lease) in accepted]
+    return settle([Result(Claimed(row.lease, now, *row[1:]), Sent()) for row in ours], now)
 
 
 def _change(result: Result, now: datetime) -> dict[str, Any]:
@@ -136,37 +108,60 @@ def next_try(mail: Claimed, outcome: Temporary, now: datetime) -> datetime | Non
     return again if again <= begun + (outcome.give_up_after or GIVE_UP_AFTER) else None
 
 
-def _wipe_sealed(mails: Iterable[Claimed]) -> None:
+def _wipe_sealed(connection: sa.Connection, mails: Iterable[Claimed]) -> None:
     """A sealed text is of no use once it is sent, so it doesn't stay."""
     ids = [mail.id for mail in mails if "sealed" in mail.params]
     if ids:
-        db.session.execute(
-            sa.update(Outbox)
-            .where(Outbox.id.in_(ids))
-            .values(params={})
-            .execution_options(synchronize_session=False)
-        )
+        connection.execute(_WIPE, {"ids": ids})
 
 
-def _note_invites(mails: Iterable[Claimed]) -> None:
+def _note_invites(connection: sa.Connection, mails: Iterable[Claimed]) -> None:
     by_invite = [mail for mail in mails if mail.kind is MailKind.INVITE and mail.invite_id]
     if not by_invite:
         return
-    rows = db.session.execute(
-        sa.select(Invite.id, Invite.client_id, Invite.workflow).where(
-            Invite.id.in_({mail.invite_id for mail in by_invite})
-        )
+    rows = connection.execute(_INVITES, {"ids": list({mail.invite_id for mail in by_invite})})
+    known = {
+        invite_id: {"client_id": client_id, "workflow": workflow} for invite_id, client_id, workflow in rows
+    }
+    append_events(
+        [
+            {
+                "name": "invite_mailed",
+                "firm_id": mail.firm_id,
+                "item_id": mail.item_id,
+                "invite_id": mail.invite_id,
+                "data": {"mail_id": mail.id, "attempts": mail.attempts},
+                **known[str(mail.invite_id)],
+            }
+            for mail in by_invite
+        ],
     )
-    known = {row.id: row for row in rows}
-    for mail in by_invite:
-        invite = known[mail.invite_id]
-        append_event(
-            "invite_mailed",
-            firm_id=str(mail.firm_id),
-            workflow=invite.workflow,
-            client_id=invite.client_id,
-            item_id=mail.item_id,
-            invite_id=invite.id,
-            mail_id=mail.id,
-            attempts=mail.attempts,
-        )
+
+
+# The statements, built once as those of mail/claim.py. All but the last two are fenced by the lease -----------------
+
+_MAIL: Any = Outbox.__table__
+_INVITE: Any = Invite.__table__
+_AMONG: Any = sa.bindparam("ids", expanding=True)
+_SENDING = _MAIL.c.state == MailState.SENDING
+_SENT = (
+    sa.update(_MAIL)
+    .where(_MAIL.c.id.in_(_AMONG), _MAIL.c.lease.in_(sa.bindparam("leases", expanding=True)), _SENDING)
+    .values(
+        state=MailState.SENT, sent_at=sa.bindparam("now"), due_at=sa.bindparam("now"), lease=None, error=""
+    )
+    .returning(_MAIL.c.id)
+)
+_CHANGE = (
+    sa.update(_MAIL)
+    .where(_MAIL.c.id == sa.bindparam("mail_id"), _MAIL.c.lease == sa.bindparam("mail_lease"), _SENDING)
+    .values(
+        state=sa.bindparam("new_state"),
+        due_at=sa.bindparam("new_due"),
+        attempts=sa.bindparam("new_attempts"),
+        error=sa.bindparam("new_error"),
+        lease=None,
+    )
+)
+_WIPE = sa.update(_MAIL).where(_MAIL.c.id.in_(_AMONG)).values(params={})
+_INVITES = sa.select(_INVITE.c.id, _INVITE.c.client_id, _INVITE.c.workflow).where(_INVITE.c.id.in_(_AMONG))

@@ -27,6 +27,7 @@ from models.failpoints import reach
 log = structlog.get_logger(__name__)
 
 BATCHES = 50, 1000  # mails claimed at once: few from a slow relay, many from a quick one
+QUICK_BATCH, SLOW_BATCH = 1, 5  # seconds
 SETTLE_TRIES = 20  # half a second between two
 LONGEST_BATCH = 10.0  # seconds within which its mails are begun
 SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
@@ -48,26 +49,26 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
     if claim.anything_due(clock()):
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         with Relay(app, settings, background.stopping) as relay:
-            size = 100
-            while not background.stopping() and relay.broken is None:
+            size, more = 100, True
+            while more and not background.stopping() and relay.broken is None:
                 begun = time.monotonic()
                 done = _one_batch(settings, relay, clock, size)
                 if done is None:
                     break
                 sent += done
-                took = time.monotonic() - begun
-                size = (
-                    max(size // 2, BATCHES[0])
-                    if took > 5
-                    else min(size * 2, BATCHES[1])
-                    if took < 1
-                    else size
-                )
+                size = _next_size(size, time.monotonic() - begun)
+                more = claim.anything_due(clock())
     soonest = claim.next_due()
     db.session.rollback()
     if soonest is not None and soonest - clock() < SOON:
         background.wake_at(soonest - shift)
     return sent
+
+
+def _next_size(size: int, took: float) -> int:
+    if took > SLOW_BATCH:
+        return max(size // 2, BATCHES[0])
+    return min(size * 2, BATCHES[1]) if took < QUICK_BATCH else size
 
 
 def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], size: int) -> int | None:

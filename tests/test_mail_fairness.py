@@ -107,7 +107,7 @@ def test_a_claim_looks_at_its_batch_alone(post: Flask) -> None:
             db.session.execute(sa.text("ANALYZE outbox"))
             db.session.execute(sa.text("SET enable_seqscan = off"))
         explain = "EXPLAIN " if db.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-        statement = claim._firms_waiting(100, utc_now()).compile(
+        statement = claim._FIRMS_WAITING.params(now=utc_now(), number=100).compile(
             db.engine, compile_kwargs={"literal_binds": True, "render_postcompile": True}
         )
         plan = "\n".join(

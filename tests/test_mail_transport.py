@@ -136,7 +136,7 @@ def scripted(
         stream.flush()
 
     def serve(peer: socket.socket) -> None:
-        with peer, peer.makefile("rwb") as stream, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), peer, peer.makefile("rwb") as stream:
             say(stream, "GREETING", "220 here")
             while command := stream.readline().decode().strip():
                 word = command.split()[0].upper()
@@ -212,9 +212,12 @@ ANSWERS: list[tuple[str, str, type[Outcome]]] = [
 ]
 
 
+@pytest.mark.parametrize("extensions", ["", "PIPELINING"], ids=["one-by-one", "in-a-row"])
 @pytest.mark.parametrize(("step", "answer", "wanted"), ANSWERS, ids=[f"{s}-{a[:9]}" for s, a, _ in ANSWERS])
-def test_what_an_answer_means(tmp_path: Path, step: str, answer: str, wanted: type[Outcome]) -> None:
-    with scripted([answer], step) as port:
+def test_what_an_answer_means(
+    tmp_path: Path, step: str, answer: str, wanted: type[Outcome], extensions: str
+) -> None:
+    with scripted([answer], step, extensions=extensions) as port:
         outcome = send_once(tmp_path, MAIL_SERVER="127.0.0.1", MAIL_PORT=port)
     assert type(outcome) is wanted
     if isinstance(outcome, Temporary):
@@ -222,6 +225,30 @@ def test_what_an_answer_means(tmp_path: Path, step: str, answer: str, wanted: ty
         assert (outcome.give_up_after is not None) == (answer[:3] == "552" or "5.2.2" in answer)
     if answer != HANG_UP and isinstance(outcome, Permanent | RelayBroken):
         assert answer in outcome.reason
+
+
+def test_the_first_refusal_counts_where_the_line_closes_behind_it(tmp_path: Path) -> None:
+    """Commands in a row: what the relay says to the later ones, or that it hangs up, only follows from the first."""
+
+    def talk(peer: socket.socket) -> None:
+        with peer.makefile("rwb") as stream:
+            stream.write(b"220 here\r\n")
+            stream.flush()
+            stream.readline()
+            stream.write(b"250-here\r\n250 PIPELINING\r\n")
+            stream.flush()
+            assert [stream.readline()[:4] for _ in range(3)] == [b"MAIL", b"RCPT", b"DATA"]
+            stream.write(b"250 ok\r\n550 5.1.1 no such person\r\n")
+
+    with raw_server(talk) as port:
+        outcome = send_once(tmp_path, MAIL_SERVER="127.0.0.1", MAIL_PORT=port)
+    assert outcome == Permanent("The mail server refused the recipient: 550 5.1.1 no such person")
+
+
+def test_a_sender_that_breaks_the_line_of_commands_is_never_said(tmp_path: Path, smtp: MailServer) -> None:
+    with line(tmp_path, **smtp.settings) as connection, pytest.raises(ValueError, match="no SMTP command"):
+        connection.send(letter(), envelope_from="portal@example.com>\r\nRCPT TO:<eve@x.example")
+    assert smtp.mails == []
 
 
 def test_nobody_there(tmp_path: Path) -> None:
