@@ -1,6 +1,6 @@
 """A form is carried out once: sent again (a double click, a connection that broke), it leads to the first one's result.
 
-A form that makes something carries a key that was drawn with it. The first post that succeeds leaves a row with the key,
+A form that makes something carries a key drawn with it. The first post that succeeds leaves a row with that key,
 what was posted (hashed) and where it led, in its own transaction; one that comes at the same moment waits for that
 transaction and then meets the row. Whoever goes back, changes the form and sends it again posts something else, and
 that is carried out. The rows lie beside those of the API's Idempotency-Key and are swept with them.
