@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,6 +50,7 @@ class Invitee:
     address: Address
     contact: Contact
     scope: Scope
+    by_default: bool = False  # nobody said what this person is to see
 
 
 def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
@@ -63,6 +64,9 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
     # Held before the standings are read: an accept of this very moment is over by then and shows, or waits for us.
     pending = _pending(occasion.client.id, people)
     known = standings(occasion.client, list(people), occasion.member.firm.time_zone)
+    people = {
+        key: _as_before(person, known[key].scope(bool(occasion.items))) for key, person in people.items()
+    }
     outcomes = _carry_out(occasion, order, people, known, pending)
     results, served = [], set()
     for recipient, person in zip(order.recipients, found, strict=True):
@@ -114,7 +118,13 @@ def _resolve(occasion: Occasion, recipient: Recipient) -> Invitee | str:
     elif not contact.email:
         contact.email, contact.email_display = address.key, address.display
     narrow = added and bool(occasion.items)
-    return Invitee(address, contact, recipient.can_see or (Scope.ITEMS if narrow else Scope.PORTAL))
+    usual = Scope.ITEMS if narrow else Scope.PORTAL
+    return Invitee(address, contact, recipient.can_see or usual, by_default=recipient.can_see is None)
+
+
+def _as_before(person: Invitee, scope: Scope | None) -> Invitee:
+    """Who was invited to single items is not given the whole portal because nobody said anything this time."""
+    return replace(person, scope=scope) if person.by_default and scope else person
 
 
 def _new_contact(occasion: Occasion, recipient: Recipient, address: Address) -> Contact:

@@ -25,6 +25,7 @@ from models import (
     MailState,
     Outbox,
     PortalAccess,
+    Scope,
     db,
     utc_now,
 )
@@ -67,6 +68,17 @@ class Standing:
     access: PortalAccess | None = None
     invite: Invite | None = None
     mail: Outbox | None = None
+
+    def scope(self, has_item: bool) -> Scope | None:
+        """What this person sees, or is to see by the invite there is or was; None where nothing was decided.
+
+        An invite that ended without an access counts with an item only: `items` without one would be an empty portal.
+        """
+        if self.invite is not None and self.invite.state is InviteState.PENDING:
+            return self.invite.scope
+        if self.access is not None:
+            return self.access.scope
+        return self.invite.scope if self.invite is not None and has_item else None
 
     @property
     def tone(self) -> str:

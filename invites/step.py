@@ -93,7 +93,7 @@ def build_step(
     """The step for this client and workflow; `must_see` are (name, address) of chosen people such as signers."""
     zone = member.firm.time_zone
     pairs = people_of(client, zone)
-    people = [_row(contact, standing) for contact, standing in pairs]
+    people = [_row(contact, standing, workflow != RECORD) for contact, standing in pairs]
     people = _mark_shared(people)
     known = {contact.email for contact, _ in pairs if contact.email}
     strangers = []
@@ -131,6 +131,8 @@ def as_seen(person: Person, workflow: str, chosen: Sequence[str] = ()) -> Person
     Then the box can be ticked, and Send grants this one item.
     """
     access = person.standing.access
+    if workflow == RECORD and person.added and person.standing.scope(False) is None:
+        return replace(person, can_see=Scope.PORTAL)  # there is no item that it could be
     if person.standing.key is not StandingKey.ACTIVE or access is None or workflow == RECORD:
         return person
     sees = access.email in chosen if chosen else access.scope is Scope.PORTAL
@@ -170,7 +172,7 @@ def add_people(step_client: Client, member: TeamMember, typed: Sequence[tuple[st
                 found.display,
                 known[found.key],
                 ticked=known[found.key].can_invite,
-                can_see=Scope.PORTAL if contact else Scope.ITEMS,
+                can_see=known[found.key].scope(True) or (Scope.PORTAL if contact else Scope.ITEMS),
                 added=contact is None,
                 typo=likely_typo(found),
             )
@@ -182,13 +184,14 @@ def _is_among(person: Person, chosen: Collection[str]) -> bool:
     return bool(person.email) and parse_address(person.email).key in chosen
 
 
-def _row(contact: Contact, standing: Standing) -> Person:
+def _row(contact: Contact, standing: Standing, has_item: bool) -> Person:
     return Person(
         contact.id,
         contact.name,
         contact.email_display or "",
         standing,
         ticked=standing.ticked and not contact.dont_ask,
+        can_see=standing.scope(has_item) or Scope.PORTAL,
         dont_ask=contact.dont_ask,
     )
 

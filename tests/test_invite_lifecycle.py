@@ -164,6 +164,21 @@ def test_a_typed_person_becomes_a_contact_and_sees_only_the_item(
         assert (contact.name, contact.client_id) == ("Charles Babbage", byron)
 
 
+def test_what_somebody_sees_stays_as_it_was_where_nobody_says_anything_else(
+    app: Flask, world: World, byron: str
+) -> None:
+    charles = "charles@engine.example"
+    with inside(app):
+        assert send(world, byron, Recipient(email=charles), items=1)[0].invite.scope is Scope.ITEMS
+        assert send(world, byron, Recipient(email=charles), items=1)[0].invite.scope is Scope.ITEMS
+        with unit_of_work():
+            lifecycle.revoke(db.session.scalars(sa.select(Invite)).one(), view(world).member)
+        again = send(world, byron, Recipient(email=charles), items=1)[0]
+        assert (again.outcome.value, again.invite.scope) == ("invited", Scope.ITEMS)
+        wider = send(world, byron, Recipient(email=charles, can_see=Scope.PORTAL), items=1)[0]
+        assert wider.invite.scope is Scope.PORTAL
+
+
 def test_a_couple_with_one_mailbox_gets_one_invite(app: Flask, world: World) -> None:
     turner = make_client(
         world,

@@ -282,6 +282,31 @@ def test_somebody_with_single_items_can_be_given_this_one(
     assert ANNA not in invites(app)
 
 
+def test_who_was_invited_to_one_item_is_not_given_the_whole_portal_by_the_next_one(
+    app: Flask, dana: Staff, byron: str
+) -> None:
+    window(dana, byron).press("do=send", new_email=ANNA)
+    assert invites(app)[ANNA].scope is Scope.ITEMS  # and Anna is a contact of the record from now on
+    again = window(dana, byron, title="Second")
+    select = again.tree.xpath(f"//select[@name='people-{again.row(ANNA)}-can_see']")[0]
+    assert select.value == "item"
+    again.press("do=send")
+    assert invites(app)[ANNA].scope is Scope.ITEMS
+    record = dana.open(f"/clients/{byron}/invite")
+    assert record.tree.xpath(f"//select[@name='people-{record.row(ANNA)}-can_see']")[0].value == "item"
+    record.press("do=send")
+    assert {one.scope for one in invites(app).values() if one.email == ANNA} == {Scope.ITEMS}
+    window(dana, byron, title="Third").press("do=send", **{f"people__{again.row(ANNA)}__can_see": "portal"})
+    assert invites(app)[ANNA].scope is Scope.PORTAL  # on purpose
+
+
+def test_who_is_added_from_the_record_gets_the_whole_portal(app: Flask, dana: Staff, byron: str) -> None:
+    shown = dana.open(f"/clients/{byron}/invite").press("do=add", new_email=ANNA)
+    assert not shown.tree.xpath(f"//select[@name='people-{shown.row(ANNA)}-can_see']")
+    shown.press("do=send")
+    assert invites(app)[ANNA].scope is Scope.PORTAL
+
+
 def test_expired_and_declined_show_and_are_ticked_as_the_table_says(
     app: Flask, dana: Staff, byron: str, world: World
 ) -> None:
