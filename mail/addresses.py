@@ -92,7 +92,11 @@ def plain_address(address: str) -> str:
 
 def sender(settings: Settings) -> tuple[str, str]:
     """Name (often empty) and address of MAIL_DEFAULT_SENDER. Raises BadHeader where it is no address."""
-    configured = settings.mail_default_sender.strip()
+    return _name_and_address(settings.mail_default_sender.strip())
+
+
+@lru_cache(maxsize=8)
+def _name_and_address(configured: str) -> tuple[str, str]:
     named = re.fullmatch(r'"?([^"<>]*?)"?\s*<([^<>\s]+)>', configured)
     name, address = (named.group(1).strip(), named.group(2)) if named else ("", configured)
     return name, plain_address(address)

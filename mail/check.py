@@ -49,8 +49,6 @@ def send_test(app: Flask, settings: Settings, address: str, said: Callable[[str]
         sender=from_address,
         recipient=address,
         subject=rendered.subject,
-        body=rendered.text,
-        html=rendered.html,
         message_id=message_id,
         raw=mime.build(envelope, rendered.text, rendered.html),
     )

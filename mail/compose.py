@@ -67,7 +67,7 @@ def write(settings: Settings, known: Facts, mail: Claimed) -> Letter:
     values = _VALUES[mail.kind](settings, known, mail, _firm(known, mail), _sender(known, mail))
     rendered = render.render(mail.kind.value, values)
     envelope = _envelope(settings, known, mail, rendered.subject, values.get("stop_link", ""))
-    return _letter(envelope, rendered, mime.build(envelope, rendered.text, rendered.html))
+    return _letter(envelope, mime.build(envelope, rendered.text, rendered.html))
 
 
 class _Writer:
@@ -85,9 +85,8 @@ class _Writer:
         stencil = self._stencil(mail, person) if person.is_ordinary else None
         if stencil is None:
             return write(self._settings, self._known, mail)
-        rendered, text, html = stencil.fill(person)
-        envelope = _envelope(self._settings, self._known, mail, rendered.subject, person.stop_link)
-        return _letter(envelope, rendered, mime.assemble(envelope, text, html))
+        envelope = _envelope(self._settings, self._known, mail, stencil.subject, person.stop_link)
+        return _letter(envelope, mime.assemble(envelope, *stencil.fill(person)))
 
     def _stencil(self, mail: Claimed, person: Person) -> Stencil | None:
         """The stencil of this mail, cut where it is the first of its kind; None where there can be none."""
@@ -133,13 +132,11 @@ def _envelope(
     )
 
 
-def _letter(envelope: mime.Envelope, rendered: render.Rendered, raw: bytes) -> Letter:
+def _letter(envelope: mime.Envelope, raw: bytes) -> Letter:
     return Letter(
         sender=envelope.from_address,
         recipient=addresses.plain_address(envelope.to_address),
-        subject=rendered.subject,
-        body=rendered.text,
-        html=rendered.html,
+        subject=envelope.subject,
         message_id=envelope.message_id,
         raw=raw,
     )

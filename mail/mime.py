@@ -12,6 +12,7 @@ import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from mail.addresses import mailbox_header, one_line, text_header
 
@@ -49,7 +50,7 @@ def assemble(envelope: Envelope, text: bytes, html: bytes) -> bytes:
             f"To: {mailbox_header(envelope.to_name, envelope.to_address)}",
             f"Reply-To: {mailbox_header(envelope.reply_to_name, envelope.reply_to_address)}",
             f"Subject: {text_header(envelope.subject)}",
-            f"Date: {format_datetime(envelope.date.astimezone(UTC))}",
+            f"Date: {_date(envelope.date)}",
             f"Message-ID: {one_line(envelope.message_id)}",
             *([f"List-Unsubscribe: <{one_line(envelope.unsubscribe)}>"] if envelope.unsubscribe else []),
             "Auto-Submitted: auto-generated",
@@ -72,6 +73,11 @@ def assemble(envelope: Envelope, text: bytes, html: bytes) -> bytes:
             b"--\r\n",
         ]
     )
+
+
+@lru_cache(maxsize=1024)  # the mails of one Send have the same
+def _date(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC))
 
 
 _PLAIN, _HTML = (

@@ -71,8 +71,8 @@ class Stencil:
         named = _SLOT.search(begun)
         return _MARK not in rendered.subject and (named is None or words.greets(begun[: named.start()]))
 
-    def fill(self, person: Person) -> tuple[Rendered, bytes, bytes]:
-        """The person's mail: its words, and text and HTML in quoted-printable."""
+    def fill(self, person: Person) -> tuple[bytes, bytes]:
+        """The person's text and HTML, in quoted-printable."""
         first, _, rest = person.name.partition(" ")
         plain = {
             _FIRST: first,
@@ -81,39 +81,37 @@ class Stencil:
             _LINK: person.link,
             _STOP: person.stop_link,
         }
-        text, text_encoded = self._text.fill(plain)
-        html, html_encoded = self._html.fill({slot: str(escape(value)) for slot, value in plain.items()})
-        return Rendered(self.subject, text, html), text_encoded, html_encoded
+        escaped = {slot: str(escape(value)) for slot, value in plain.items()}
+        return self._text.fill(plain), self._html.fill(escaped)
 
 
 class _Page:
     """A text whose lines are encoded but for those with open places."""
 
     def __init__(self, text: str) -> None:
-        self._pieces: list[
-            tuple[str, bytes]
-        ] = []  # encoded stretches; where there are no bytes, a line to fill
+        # Encoded stretches, and lines to fill: their words and slots in turn.
+        self._pieces: list[bytes | list[str]] = []
         stretch = ""
         for line in _lines(text):
-            if _MARK in line:
-                if stretch:
-                    self._pieces.append((stretch, mime.quoted(stretch)))
-                self._pieces.append((line, b""))
-                stretch = ""
-            else:
+            if _MARK not in line:
                 stretch += line
+                continue
+            if stretch:
+                self._pieces.append(mime.quoted(stretch))
+            self._pieces.append(_SLOT.split(line))
+            stretch = ""
         if stretch:
-            self._pieces.append((stretch, mime.quoted(stretch)))
+            self._pieces.append(mime.quoted(stretch))
 
-    def fill(self, values: dict[str, str]) -> tuple[str, bytes]:
-        texts, encoded = [], []
-        for text, ready in self._pieces:
-            if not ready:
-                text = _SLOT.sub(lambda found: values[found[0]], text)
-                ready = mime.quoted(text)
-            texts.append(text)
-            encoded.append(ready)
-        return "".join(texts), b"".join(encoded)
+    def fill(self, values: dict[str, str]) -> bytes:
+        return b"".join(
+            [
+                piece
+                if isinstance(piece, bytes)
+                else mime.quoted("".join([values.get(part, part) for part in piece]))
+                for piece in self._pieces
+            ]
+        )
 
 
 def _lines(text: str) -> list[str]:

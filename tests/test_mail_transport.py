@@ -42,8 +42,7 @@ def letter(to: str = TO, subject: str = "Hello", text: str = "Hello\r\n.\r\n..do
     )  # fmt: skip
     raw = build(headers, text, "<p>Hello</p>")
     return Letter(
-        sender="portal@example.com", recipient=to, subject=subject, body=text, html="<p>Hello</p>",
-        message_id=message_id, raw=raw,
+        sender="portal@example.com", recipient=to, subject=subject, message_id=message_id, raw=raw
     )  # fmt: skip
 
 
