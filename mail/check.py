@@ -11,9 +11,10 @@ from flask import Flask
 
 from config import Settings
 from mail import addresses, mime, render
+from mail.letter import Letter
 from mail.outcomes import Outcome
 from mail.relay import Watchdog
-from mail.transport import HardenedConnection, Letter
+from mail.transport import HardenedConnection
 from mail.words import FirmFacts, plain_values
 from models import MailKind, new_id, utc_now
 

@@ -16,12 +16,12 @@ from config import Settings
 from mail import addresses, facts, links, mime, render, words
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
+from mail.letter import Letter
 from mail.outcomes import Dropped, Permanent
 from mail.relay import Ready
 from mail.sealed import BrokenSeal, unseal
 from mail.settle import Result
 from mail.stencil import Person, Stencil, stand_in
-from mail.transport import Letter
 from mail.words import FirmFacts
 from models import MailKind, utc_now
 from models.errors import Invalid

@@ -20,9 +20,10 @@ from flask import Flask
 from config import Settings
 from mail.claim import Claimed
 from mail.journal import Journal
+from mail.letter import Letter
 from mail.outcomes import Outcome, RelayBroken, Temporary, Untouched
 from mail.settle import Result
-from mail.transport import HardenedConnection, Letter
+from mail.transport import HardenedConnection
 
 log = structlog.get_logger(__name__)
 

@@ -11,14 +11,13 @@ tests/test_mail_transport.py):
 - a refused second recipient is reported as success: here one recipient a mail, an envelope of our own;
 - headers and names: see mail/addresses.py and mail/mime.py, which make the bytes.
 
-What an answer means is decided in one place, `_verdict()`. An answer to the sign-in or to MAIL FROM speaks of us and
+What an answer means is decided in one place, mail/answers.py. An answer to the sign-in or to MAIL FROM speaks of us and
 not of one mail, so there nothing fails and all wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-import email.policy
 import re
 import smtplib
 import socket
@@ -26,7 +25,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,51 +35,16 @@ from flask import Flask
 from config import Settings
 from mail import mailbox
 from mail.addresses import one_line
-from mail.outcomes import Outcome, Permanent, RelayBroken, Sent, Temporary
+from mail.answers import readable, verdict
+from mail.letter import Letter
+from mail.outcomes import Outcome, RelayBroken, Sent, Temporary
 from models.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 15.0  # of the deadline, for each address of the relay
-FULL_MAILBOX_GETS = timedelta(days=1)
 
 email_dispatched = flask_mail.email_dispatched
-
-
-class Letter(flask_mail.Message):
-    """A mail whose bytes are ready. Receivers of `email_dispatched` see what they know from Flask-Mail."""
-
-    def __init__(self, *, sender: str, recipient: str, subject: str, message_id: str, raw: bytes) -> None:
-        # Message.__init__ asks the resolver for this machine's name on each call (make_msgid), which may take
-        # seconds; so its attributes are set here.
-        self.recipients = [recipient]
-        self.subject, self.sender = subject, sender
-        self.msgId = message_id
-        self.reply_to = self.date = self.charset = self.extra_headers = None
-        self.cc, self.bcc, self.attachments = [], [], []
-        self.mail_options, self.rcpt_options = [], []
-        self.raw = raw
-
-    # Text and HTML are read from the bytes when somebody asks, which is nearly never: a batch holds each mail once.
-
-    @property
-    def body(self) -> str:  # type: ignore[override]
-        """The plain text."""
-        return self._part("plain")
-
-    @property
-    def alts(self) -> dict[str, str]:  # type: ignore[override]
-        """The HTML, where there is one."""
-        html = self._part("html")
-        return {"html": html} if html else {}
-
-    def _part(self, subtype: str) -> str:
-        found = email.message_from_bytes(self.raw, policy=email.policy.default).get_body((subtype,))
-        return "" if found is None else str(found.get_content()).replace("\r\n", "\n")
-
-    def as_bytes(self) -> bytes:
-        """The bytes as they go over the wire."""
-        return self.raw
 
 
 @dataclass
@@ -226,9 +189,9 @@ class HardenedConnection(flask_mail.Connection):
         except smtplib.SMTPNotSupportedError as error:
             raise _Refused(RelayBroken(f"it lacks what the settings ask for: {error}"), close=True) from error
         except smtplib.SMTPAuthenticationError as error:
-            raise _Refused(_verdict("sign-in", error.smtp_code, error.smtp_error), close=True) from error
+            raise _Refused(verdict("sign-in", error.smtp_code, error.smtp_error), close=True) from error
         except smtplib.SMTPResponseException as error:
-            raise _Refused(_verdict("greeting", error.smtp_code, error.smtp_error), close=True) from error
+            raise _Refused(verdict("greeting", error.smtp_code, error.smtp_error), close=True) from error
         except ssl.SSLError as error:
             # Nobody speaks TLS there, or the line was cut in the handshake.
             lasting = not self.overdue
@@ -268,7 +231,7 @@ class HardenedConnection(flask_mail.Connection):
             reason = f"{self._why(error)} after the mail was handed over"
             raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True) from error
         if code != 250 and not 400 <= code < 600:
-            reason = f"no clear answer after the mail was handed over: {_readable(text)}"
+            reason = f"no clear answer after the mail was handed over: {readable(text)}"
             raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True)
         self._expect("content", (code, text), 250)
         self.half_said = False
@@ -323,12 +286,12 @@ class HardenedConnection(flask_mail.Connection):
     def _expect(self, step: str, answer: tuple[int, bytes], *wanted: int) -> None:
         code, text = answer
         if self.said is not None:
-            self.said(f"{code} {_readable(text)}")
+            self.said(f"{code} {readable(text)}")
         if code in wanted:
             return
         if self.overdue:  # what is left of an answer that was cut off is no answer
             raise _Refused(Temporary(self._why(TimeoutError()), connection=True), close=True)
-        outcome = _verdict(step, code, text)
+        outcome = verdict(step, code, text)
         # After a plain refusal the line is still good. 421 means the relay hangs up, anything else is out of step.
         raise _Refused(outcome, close=code == 421 or not 400 <= code < 600 or step == "greeting")
 
@@ -365,25 +328,6 @@ class HardenedConnection(flask_mail.Connection):
     def _say(self, line: str) -> None:
         if self.said is not None:
             self.said(line)
-
-
-def _verdict(step: str, code: int, text: bytes | str) -> Outcome:
-    """What an answer that isn't the wanted one means, by where it came."""
-    said = f"{code} {_readable(text)}"
-    if code == 421 or code < 400 or code >= 600:
-        return Temporary(f"it said {said}", connection=True)
-    if code < 500:
-        return Temporary(f"it said {said}", connection=step in {"greeting", "sign-in"})
-    if step in {"greeting", "sign-in", "sender"} or code in {530, 535, 538}:
-        return RelayBroken(f"it refused us ({step}): {said}")
-    if code == 552 or "5.2.2" in said:
-        return Temporary(f"the mailbox is full: {said}", give_up_after=FULL_MAILBOX_GETS)
-    return Permanent(f"The mail server refused the {step}: {said}")
-
-
-def _readable(text: bytes | str) -> str:
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return one_line(shown)[:300]
 
 
 _FIRST_DOT = re.compile(rb"(?m)^\.")

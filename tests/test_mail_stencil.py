@@ -21,8 +21,8 @@ import config
 from mail import compose
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
+from mail.letter import Letter
 from mail.stencil import Person
-from mail.transport import Letter
 from mail.words import FirmFacts, ItemFacts
 from models import MailKind
 from models.errors import Invalid

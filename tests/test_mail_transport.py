@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 
+from mail.letter import Letter
 from mail.mime import Envelope as Headers
 from mail.mime import build
 from mail.outcomes import Outcome, Permanent, RelayBroken, Sent, Temporary
 from mail.relay import Watchdog
-from mail.transport import HardenedConnection, Letter
+from mail.transport import HardenedConnection
 from tests.support.post import plain_app
 from tests.support.smtp import HANG_UP, MailServer, running_mail_server
 
