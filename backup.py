@@ -140,18 +140,18 @@ def restore(path: Path, *, replace: bool = False) -> Iterator[str]:
                     session.execute(sa.insert(table), some)
             waiting = restored.hold(f"restored from {path.name}, made {about['made_at']}")
             back = list(
-                session.scalars(
-                    sa.select(PortalAccess).where(PortalAccess.state == AccessState.ACTIVE)
-                ).unique()
+                session.scalars(sa.select(PortalAccess).where(PortalAccess.is_active(utc_now()))).unique()
             )
             lines = [
-                f"{access.email}: access was {without[access.id].value} after the backup, and stays so."
+                f"{access.email}: access was {without[access.id][0].value} after the backup, and stays so."
+                if without[access.id][0] is not AccessState.ACTIVE
+                else f"{access.email}: access ended by its date after the backup, and stays so."
                 for access in back
                 if access.id in without
             ]
             for access in back:
                 if access.id in without:
-                    access.state = without[access.id]
+                    access.state, access.ends_at = without[access.id]
         files = _restore_files(archive)
     yield f"Restored {path.name}, made {about['made_at']}: {files} files."
     yield f"Mail is held ({waiting} waiting) and mailed links are dead until `outbox release`."
@@ -169,12 +169,14 @@ def _tables() -> list[sa.Table]:
     return [table for table in Base.metadata.sorted_tables if table.name not in _DERIVED]
 
 
-def _without_access() -> dict[str, AccessState]:
-    """Access id -> state of those without it in the database that is replaced."""
+def _without_access() -> dict[str, tuple[AccessState, datetime | None]]:
+    """Access id -> state and end of those without it in the database that is replaced."""
     rows = db.session.execute(
-        sa.select(PortalAccess.id, PortalAccess.state).where(PortalAccess.state != AccessState.ACTIVE)
+        sa.select(PortalAccess.id, PortalAccess.state, PortalAccess.ends_at).where(
+            sa.not_(PortalAccess.is_active(utc_now()))
+        )
     )
-    return {row.id: row.state for row in rows}
+    return {row.id: (row.state, row.ends_at) for row in rows}
 
 
 def _batches(archive: tarfile.TarFile, table: sa.Table) -> Iterator[list[dict[str, Any]]]:

@@ -257,6 +257,7 @@ def _enter(invite: Invite, login: Login) -> PortalAccess:
     else:
         # Invited again after a removal: what the person may see is what this invite says, not what was once.
         access.scope, access.state, access.accepted_at = invite.scope, AccessState.ACTIVE, now
+    access.ends_at = invite.access_ends_at
     access.changed_at = now
     db.session.flush()
     invite.access_id = access.id

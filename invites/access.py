@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -46,14 +46,17 @@ def suspend(access: PortalAccess, member: TeamMember) -> PortalAccess:
 
 
 def restore(access: PortalAccess, member: TeamMember) -> PortalAccess:
-    """Bring a suspended or removed access back, with its scope and grants. Raises WrongState."""
+    """Bring back an access that is suspended, removed, or over by its date, with its scope and grants.
+
+    A date that is over goes, or nobody would get in. Raises WrongState.
+    """
     return _move(access, AccessState.ACTIVE, member)
 
 
 def send_sign_in(access: PortalAccess, member: TeamMember) -> None:
     """Mail an active person the way to sign-in and to the next open item. Raises WrongState."""
-    if access.state is not AccessState.ACTIVE:
-        raise WrongState(f"This access is {access.state.value}. Restore it first.")
+    if not access.is_active(utc_now()):
+        raise WrongState(f"This access is {word(access)}. Restore it first.")
     outbox.enqueue(
         MailKind.SIGN_IN,
         to_email=access.email,
@@ -91,11 +94,22 @@ def open_work(access: PortalAccess) -> list[str]:
     return words
 
 
+def word(access: PortalAccess) -> str:
+    """How it stands, after "This access is"."""
+    return "over" if access.has_ended(utc_now()) else access.state.value
+
+
 def _move(access: PortalAccess, state: AccessState, member: TeamMember) -> PortalAccess:
+    now = utc_now()
+    fits: sa.ColumnElement[bool] = PortalAccess.state.in_(_FROM[state])
+    values: dict[str, Any] = {"state": state, "changed_at": now}
+    if state is AccessState.ACTIVE:
+        fits = sa.or_(fits, PortalAccess.has_ended(now))
+        values["ends_at"] = sa.case((PortalAccess.ends_at > now, PortalAccess.ends_at), else_=sa.null())
     statement = (
         sa.update(PortalAccess)
-        .where(PortalAccess.id == access.id, PortalAccess.state.in_(_FROM[state]))
-        .values(state=state, changed_at=utc_now())
+        .where(PortalAccess.id == access.id, fits)
+        .values(values)
         .execution_options(synchronize_session=False)
     )
     moved = cast("sa.CursorResult[object]", db.session.execute(statement)).rowcount == 1
@@ -118,7 +132,7 @@ def active_accesses(client: Client) -> list[PortalAccess]:
     return list(
         db.session.scalars(
             sa.select(PortalAccess).where(
-                PortalAccess.client_id == client.id, PortalAccess.state == AccessState.ACTIVE
+                PortalAccess.client_id == client.id, PortalAccess.is_active(utc_now())
             )
         ).unique()
     )

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload, selectinload
 
 from invites import importing, schedule
-from invites.inviting import Invitee, insert_invites, items_by_invite
+from invites.access_until import close_ended
+from invites.inviting import Invitee, follow, insert_invites, items_by_invite
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew
 from invites.orders import InviteOrder
 from invites.scope import FirmView
@@ -65,6 +66,12 @@ class Batch:
     def message(self) -> str:
         """The personal message, perhaps empty."""
         return str(self.job.params.get("message", ""))
+
+    @property
+    def template(self) -> tuple[str, str] | None:
+        """Id and name of the message template whose text was inserted."""
+        found = self.job.params.get("template")
+        return (found[0], found[1]) if found else None
 
     @property
     def days(self) -> int | None:
@@ -180,7 +187,7 @@ def _invite(batch: Batch) -> None:
         {client_id for client_id, _ in wanted}, {email for _, email in wanted}, member.firm.time_zone
     )
     items_of = items_by_invite(pending.values())
-    order = InviteOrder((), message=batch.message, expires_in_days=batch.days)
+    order = InviteOrder((), message=batch.message, expires_in_days=batch.days, template=batch.template)
     mails: list[NewMail] = []
     fresh: list[tuple[Occasion, Invitee]] = []
     for pair, (item, client, contact) in wanted.items():
@@ -197,9 +204,11 @@ def _invite(batch: Batch) -> None:
             _mark([item], RowOutcome.SKIPPED, f"{contact.label} was invited a moment ago: no second mail.")
         else:
             invite.scope, invite.message = Scope.PORTAL, batch.message or invite.message
+            follow(invite, order, now)
             renew(invite, batch.days, occasion, items_of[invite.id])
             mails.append(mail_for(occasion, invite, invite.message))
             _mark([item], RowOutcome.DONE, f"{contact.label} is invited again with a fresh link.")
+    close_ended([known[pair].access for pair in wanted if pair in known], batch.actor)
     for invite in insert_invites(order, fresh):
         item, client, contact = wanted[invite.client_id, invite.email]
         mails.append(mail_for(Occasion(client, member, RECORD, INVITED), invite, batch.message))
@@ -252,9 +261,12 @@ def _accesses(batch: Batch) -> dict[str, PortalAccess]:
     return {access.id: access for access in rows}
 
 
-def _is_open(item: JobItem, invite: Invite | None) -> bool:
-    """Whether the row's invite is pending; if not, the row says why nothing can be done."""
+def _is_open(item: JobItem, invite: Invite | None, *, revoking: bool = False) -> bool:
+    """Whether the row's invite can be sent or extended; if not, the row says why."""
     if invite is not None and invite.state is InviteState.PENDING:
+        if not revoking and invite.access_is_over(utc_now()):
+            _mark([item], RowOutcome.REFUSED, "The access of this invite has ended. Change its date first.")
+            return False
         return True
     if item.invite_id and invite is None:
         _mark([item], RowOutcome.REFUSED, GONE)
@@ -272,7 +284,7 @@ def _resend(batch: Batch) -> None:
     mails: list[NewMail] = []
     for item in batch.items:
         invite, access = invites.get(item.invite_id or ""), accesses.get(item.access_id or "")
-        if access is not None and access.state is AccessState.ACTIVE:
+        if access is not None and access.is_active(now):
             mails.append(
                 NewMail(
                     MailKind.SIGN_IN,
@@ -305,7 +317,7 @@ def _revoke(batch: Batch) -> None:
     invites, now = _invites(batch), utc_now()
     for item in batch.items:
         invite = invites.get(item.invite_id or "")
-        if _is_open(item, invite) and invite is not None:
+        if _is_open(item, invite, revoking=True) and invite is not None:
             invite.state, invite.ended_at, invite.ended_reason = InviteState.REVOKED, now, ""
             _tell("invite_revoked", batch, invite=invite)
             _mark([item], RowOutcome.DONE, "The invite is revoked.")
@@ -319,7 +331,7 @@ def _extend(batch: Batch) -> None:
         invite = invites.get(item.invite_id or "")
         if _is_open(item, invite) and invite is not None:
             days = batch.days or invite.expires_in_days
-            ends = expiry(now, days, items_of[invite.id], firm.time_zone)
+            ends = expiry(now, days, items_of[invite.id], firm.time_zone, invite.access_ends_at)
             invite.expires_at = max(invite.expires_at, ends)
             schedule.replan(invite, firm)
             _tell("invite_extended", batch, invite=invite)

@@ -21,7 +21,6 @@ from invites.lifecycle import Occasion, items_of, revoke
 from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.step import RECORD
 from models import (
-    AccessState,
     Contact,
     Invite,
     ItemGrant,
@@ -35,6 +34,7 @@ from models import (
     WorkItem,
     append_event,
     db,
+    utc_now,
 )
 from models.address import Address, BadAddress, parse_address
 from models.errors import Invalid, Refused, WrongState
@@ -60,6 +60,8 @@ def of_invite(invite: Invite, member: TeamMember, typed: object) -> InviteResult
         message=invite.message,
         expires_in_days=invite.expires_in_days,
         extra=invite.extra,
+        access_ends_at=invite.access_ends_at,
+        template=(invite.template_id, invite.template_name) if invite.template_id else None,
     )
     result = _move(occasion, order, contact, invite.email, address)
     if result.invite is not None and not invite.reminds and result.invite.created_at > invite.created_at:
@@ -75,14 +77,14 @@ def of_access(access: PortalAccess, member: TeamMember, typed: object) -> Invite
     address = _address(typed, access.email)
     lock_client(access.client)
     db.session.refresh(access, with_for_update={"of": PortalAccess, "key_share": True})
-    if access.state is not AccessState.ACTIVE:
-        raise WrongState(f"This access is {access.state.value}, so there is no address to change.")
+    if not access.is_active(utc_now()):
+        raise WrongState(f"This access is {accesses.word(access)}, so there is no address to change.")
     items = _granted(access)
     accesses.remove(access, member)
     contact = _contact(access.client_id, access.contact_id, access.email)
     occasion = Occasion(access.client, member, RECORD, WHAT, items)
     name = access.portal_user.login.name
-    order = InviteOrder((_recipient(contact, address, name, access.scope),))
+    order = InviteOrder((_recipient(contact, address, name, access.scope),), access_ends_at=access.ends_at)
     return _move(occasion, order, contact, access.email, address)
 
 

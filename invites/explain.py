@@ -2,7 +2,7 @@
 
 The rows are read once, in a fixed number of queries; the chain over them is pure, so that every link of it is a test.
 It decides nothing of its own: that all links hold is the same as `invites.scope.can_see`, and a test holds the two
-together. "Why can't they sign in?" is the same for a login; the caller looks up the counters of wrong passwords.
+together. "Why can't they sign in?" is the same for a login: `explain_sign_in.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from models import (
     InviteItem,
     InviteState,
     ItemGrant,
-    Login,
     MailState,
     Outbox,
     PortalAccess,
@@ -49,6 +48,7 @@ class Fix(StrEnum):
     LICENCE = "licence"
     SEND_SIGN_IN = "send_sign_in"
     UNLOCK = "unlock"
+    CHANGE_DATE = "change_date"
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,13 @@ def _accepted(known: Known) -> Step:
         return Step(check, False, f"{known.who} {said}.", Fix.INVITE)
     if invite.state is InviteState.REVOKED:
         return Step(check, False, "The invite was revoked.", Fix.INVITE)
+    if (
+        invite.access_ends_at is not None
+        and invite.is_expired(known.now)
+        and invite.access_is_over(known.now)
+    ):
+        ended = day(invite.access_ends_at, known.zone)
+        return Step(check, False, f"The access that was offered ended on {ended}.", Fix.CHANGE_DATE)
     if invite.is_expired(known.now):
         return Step(check, False, f"The invite ran out on {day(invite.expires_at, known.zone)}.", Fix.RESEND)
     if (
@@ -240,8 +247,11 @@ def _active(known: Known) -> Step:
     check, access = "access_active", known.joined
     if access is None:
         return Step(check, False, "Access begins when the invite is accepted.")
-    if access.state is AccessState.ACTIVE:
-        return Step(check, True, "Access is active.")
+    if access.is_active(known.now):
+        until = f" until {day(access.ends_at, known.zone)}" if access.ends_at else ""
+        return Step(check, True, f"Access is active{until}.")
+    if access.ends_at is not None and access.has_ended(known.now):
+        return Step(check, False, f"Access ended on {day(access.ends_at, known.zone)}.", Fix.RESTORE)
     word = "suspended" if access.state is AccessState.SUSPENDED else "removed"
     return Step(check, False, f"Access was {word} on {day(access.changed_at, known.zone)}.", Fix.RESTORE)
 
@@ -280,71 +290,3 @@ def _licence(known: Known) -> Step:
             check, True, "Not in your firm's licence any more; what was sent before stays to be seen."
         )
     return Step(check, False, "Not in your firm's licence, so it can't be made visible.", Fix.LICENCE)
-
-
-# Why can't they sign in? --------------------------------------------------------------------------------------------
-
-
-def sign_in_chain(
-    known_as: str,
-    login: Login | None,
-    access: PortalAccess | None,
-    locked_minutes: int,
-    zone: str,
-    invite: Invite | None = None,
-) -> Explanation:
-    """The chain for signing in: pure.
-
-    `known_as` is the address on the record as people see it, `locked_minutes` how long wrong passwords keep it locked
-    still (0: it isn't).
-    """
-    if login is None or access is None:
-        pending = invite is not None and invite.state is InviteState.PENDING
-        text = "There is no login yet: it is made when the invite is accepted."
-        return Explanation((Step("has_login", False, text, Fix.RESEND if pending else Fix.INVITE),))
-    return Explanation(
-        (
-            Step("has_login", True, f"Has a login since {day(login.created_at, zone)}."),
-            _address(known_as, login),
-            _lock(locked_minutes),
-            _switched_on(login),
-            _password(login),
-            _may_enter(access),
-        )
-    )
-
-
-def _address(known_as: str, login: Login) -> Step:
-    signs = f"Signs in as {login.email_display}"
-    if not known_as or known_as.casefold() in {login.email, login.email_display.casefold()}:
-        return Step(
-            "address", True, f"{signs}. Any other address is refused with the words of a wrong password."
-        )
-    text = f"{signs}, not as {known_as}. The sign-in mail goes to the right address and names it."
-    return Step("address", False, text, Fix.SEND_SIGN_IN)
-
-
-def _lock(minutes: int) -> Step:
-    if not minutes:
-        return Step("not_locked", True, "Not locked by wrong passwords.")
-    still = "one more minute" if minutes == 1 else f"{minutes} more minutes"
-    return Step("not_locked", False, f"Locked after too many wrong passwords, for {still}.", Fix.UNLOCK)
-
-
-def _switched_on(login: Login) -> Step:
-    if login.active:
-        return Step("login_active", True, "The login is switched on.")
-    return Step("login_active", False, "The login was switched off. Only the operator can switch it on.")
-
-
-def _password(login: Login) -> Step:
-    if not login.password:
-        return Step("has_password", False, "Has no password yet.", Fix.SEND_SIGN_IN)
-    forgot = "Who forgot it presses \u201cForgot your password?\u201d on the sign-in page."
-    return Step("has_password", True, f"Has a password. {forgot}")
-
-
-def _may_enter(access: PortalAccess) -> Step:
-    if access.state is AccessState.ACTIVE:
-        return Step("access_active", True, "Access to this client is active.")
-    return Step("access_active", False, f"Access to this client is {access.state.value}.", Fix.RESTORE)

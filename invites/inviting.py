@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 import config
 from invites import schedule
+from invites.access_until import close_ended
 from invites.grants import grant_items
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew, token_of
 from invites.orders import InviteOrder, InviteResult, Outcome, Recipient
@@ -163,6 +165,7 @@ def _carry_out(
             outcomes[key] = _already_in(occasion, person, standing.access, mails)
         else:
             to_invite.append(key)
+    close_ended([known[key].access for key in to_invite], occasion.actor)
     pending = {key: held[key] for key in to_invite if key in held}
     fresh = insert_invites(order, [(occasion, people[key]) for key in to_invite if key not in pending])
     for invite in fresh:
@@ -269,13 +272,17 @@ def _shared(occasion: Occasion, order: InviteOrder) -> dict[str, Any]:
     now = utc_now()
     firm = occasion.member.firm
     days = order.expires_in_days or firm.invite_days or config.current().invite_days
-    ends = expiry(now, days, occasion.items, firm.time_zone)
+    ends = expiry(now, days, occasion.items, firm.time_zone, order.access_ends_at)
+    template_id, template_name = order.template or (None, "")
     return {
         "firm_id": occasion.client.firm_id,
         "client_id": occasion.client.id,
         "state": InviteState.PENDING,
         "workflow": occasion.workflow,
         "message": order.message,
+        "template_id": template_id,
+        "template_name": template_name,
+        "access_ends_at": order.access_ends_at,
         "extra": dict(order.extra),
         "invited_by_id": occasion.member.id,
         "created_at": now,
@@ -304,6 +311,7 @@ def _join(
         person = people[key]
         if person.scope is Scope.PORTAL:
             invite.scope = Scope.PORTAL  # widened on purpose, never narrowed behind somebody's back
+        follow(invite, order, now)
         there = {item.id for item in items[invite.id]}
         fresh = [item for item in occasion.items if item.id not in there]
         db.session.add_all(InviteItem(invite_id=invite.id, item_id=item.id, created_at=now) for item in fresh)
@@ -312,7 +320,7 @@ def _join(
             renew(invite, order.expires_in_days, occasion, [*items[invite.id], *fresh])
             outcomes[key] = _result(person, Outcome.RESENT, "Invited again with a fresh link.", invite)
         elif fresh:
-            due = expiry(now, 0, fresh, occasion.member.firm.time_zone)
+            due = expiry(now, 0, fresh, occasion.member.firm.time_zone, invite.access_ends_at)
             invite.expires_at = max(invite.expires_at, due)
             invite.last_asked_at, invite.sends = now, invite.sends + 1
             schedule.replan(invite, occasion.member.firm)
@@ -324,6 +332,20 @@ def _join(
             continue
         mails.append(mail_for(occasion, invite, order.message))
     return outcomes
+
+
+def follow(invite: Invite, order: InviteOrder, now: datetime) -> None:
+    """What a later order says of an open invite's access and message holds; without a word it stays as it is.
+
+    Only a date that is over goes: whoever invites again without a date wants the person to get in.
+    """
+    if order.access_ends_at is not None:
+        invite.access_ends_at = order.access_ends_at
+        invite.expires_at = min(invite.expires_at, order.access_ends_at)
+    elif invite.access_is_over(now):
+        invite.access_ends_at = None
+    if order.message and order.template is not None:
+        invite.template_id, invite.template_name = order.template
 
 
 def items_by_invite(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:

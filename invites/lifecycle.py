@@ -34,7 +34,7 @@ from models import (
     db,
     utc_now,
 )
-from models.errors import Invalid, InviteNotPending
+from models.errors import Invalid, InviteNotPending, WrongState
 from models.failpoints import reach
 
 MOST_DAYS = 90
@@ -60,9 +60,10 @@ class Occasion:
 def resend(invite: Invite, member: TeamMember, what: str) -> Invite:
     """Mail a fresh link and restart the expiry; older links say that a newer mail was sent. Works on expired ones.
 
-    Raises InviteNotPending where the invite was accepted, declined or revoked.
+    Raises InviteNotPending where the invite was accepted, declined or revoked; WrongState where its access is over.
     """
-    _lock(invite)
+    lock(invite)
+    need_time(invite)
     items = items_of(invite)
     occasion = Occasion(invite.client, member, invite.workflow, what, items)
     renew(invite, None, occasion, items)
@@ -87,12 +88,14 @@ def revoke(invite: Invite, member: TeamMember, reason: str = "") -> Invite:
 def extend(invite: Invite, days: int, member: TeamMember) -> Invite:
     """Let the invite's link work for `days` (1 to 90) from now, without a mail; never shorter than it would have.
 
-    Works on expired ones: the mailed link works again. Raises Invalid, or InviteNotPending where it has ended.
+    Works on expired ones: the mailed link works again. Raises Invalid, InviteNotPending where it has ended, or
+    WrongState where its access is over.
     """
     if not 1 <= days <= MOST_DAYS:
         raise Invalid({"days": [f"Choose 1 to {MOST_DAYS} days."]})
-    _lock(invite, "so it can't be extended")
-    ends = expiry(utc_now(), days, items_of(invite), member.firm.time_zone)
+    lock(invite, "so it can't be extended")
+    need_time(invite)
+    ends = expiry(utc_now(), days, items_of(invite), member.firm.time_zone, invite.access_ends_at)
     invite.expires_at = max(invite.expires_at, ends)
     schedule.replan(invite, member.firm)
     append_event(
@@ -158,15 +161,27 @@ def items_of(invite: Invite) -> list[WorkItem]:
     )
 
 
-def expiry(now: datetime, days: int, items: Sequence[WorkItem], zone: str) -> datetime:
-    """When an invite ends: after `days`, but never before its items are due (end of that day in `zone`)."""
+def expiry(
+    now: datetime, days: int, items: Sequence[WorkItem], zone: str, access_ends_at: datetime | None = None
+) -> datetime:
+    """When an invite ends: after `days`, but never before its items are due (end of that day in `zone`).
+
+    Staff's date for the access has the last word: accepting what is over helps nobody.
+    """
     ends = [now + timedelta(days=days)]
     midnight = time(23, 59, 59)
     ends += [datetime.combine(item.due_on, midnight, ZoneInfo(zone)) for item in items if item.due_on]
-    return max(ends)
+    return min(max(ends), access_ends_at) if access_ends_at else max(ends)
 
 
-def _lock(invite: Invite, so: str = "so there is nothing to send again") -> None:
+def need_time(invite: Invite) -> None:
+    """Raises WrongState where the access that this invite brings is over: a fresh link would be dead at once."""
+    if invite.access_is_over(utc_now()):
+        raise WrongState("The access of this invite has ended. Change its date, or remove it, first.")
+
+
+def lock(invite: Invite, so: str = "so there is nothing to send again") -> None:
+    """Hold a pending invite for this transaction, as it stands now. Raises InviteNotPending."""
     locked = pending_invite(invite.client_id, invite.email)
     if locked is None or locked.id != invite.id:
         db.session.refresh(invite)
@@ -193,7 +208,8 @@ def renew(invite: Invite, days: int | None, occasion: Occasion, items: Sequence[
     invite.generation += 1
     invite.sends += 1
     invite.last_asked_at, invite.reminded_until = now, None
-    invite.expires_at = expiry(now, invite.expires_in_days, items, occasion.member.firm.time_zone)
+    zone = occasion.member.firm.time_zone
+    invite.expires_at = expiry(now, invite.expires_in_days, items, zone, invite.access_ends_at)
     schedule.replan(invite, occasion.member.firm)
     db.session.add(token_of(invite))
     append_event(

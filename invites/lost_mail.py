@@ -15,7 +15,7 @@ from sqlalchemy.orm import joinedload
 from invites import access as accesses
 from invites.lifecycle import SAME_REQUEST, Occasion, mail_for, resend
 from mail import outbox
-from models import AccessState, Invite, InviteState, PortalAccess, db, utc_now
+from models import Invite, InviteState, PortalAccess, db, utc_now
 
 INVITES_MOST = 5  # clients that wait for one address at the same time
 
@@ -52,7 +52,7 @@ def send_again(email: str, what: Callable[[Invite], str]) -> None:
         ]
     )
     for invite in due:  # at most INVITES_MOST
-        if invite not in live:
+        if invite not in live and not invite.access_is_over(now):
             resend(invite, invite.invited_by, what(invite))
 
 
@@ -61,7 +61,7 @@ def _send_sign_in(email: str) -> None:
     found = db.session.execute(
         sa.select(PortalAccess, Invite)
         .join(Invite, Invite.access_id == PortalAccess.id)
-        .where(PortalAccess.email == email, PortalAccess.state == AccessState.ACTIVE)
+        .where(PortalAccess.email == email, PortalAccess.is_active(utc_now()))
         .order_by(Invite.ended_at.desc())
         .limit(1)
     ).first()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +31,8 @@ class InviteOrder:
     message: str = ""
     expires_in_days: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    access_ends_at: datetime | None = None  # until when those who are invited get in
+    template: tuple[str, str] | None = None  # id and name of the message template whose text was inserted
 
 
 class Outcome(StrEnum):

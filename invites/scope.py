@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from models import (
-    AccessState,
     Audience,
     Client,
     ClientAssignment,
@@ -36,6 +35,7 @@ from models import (
     TeamMember,
     WorkItem,
     db,
+    utc_now,
 )
 from models.errors import LicenceMissing, Missing, PermissionMissing
 
@@ -189,7 +189,7 @@ class PortalView:
         return (
             sa.select(PortalAccess)
             .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
-            .where(PortalUser.login_id == self.login.id, PortalAccess.state == AccessState.ACTIVE)
+            .where(PortalUser.login_id == self.login.id, PortalAccess.is_active(utc_now()))
         )
 
     def items(self) -> sa.Select[WorkItem]:
@@ -200,7 +200,7 @@ class PortalView:
 
     @staticmethod
     def _visible(whose: sa.ColumnElement[bool]) -> sa.Select[str]:
-        return PortalView._reached(sa.and_(whose, PortalAccess.state == AccessState.ACTIVE))
+        return PortalView._reached(sa.and_(whose, PortalAccess.is_active(utc_now())))
 
     @staticmethod
     def _reached(whose: sa.ColumnElement[bool]) -> sa.Select[str]:

@@ -68,6 +68,7 @@ class Standing:
     access: PortalAccess | None = None
     invite: Invite | None = None
     mail: Outbox | None = None
+    until: str = ""  # the last day of the access, or of that which the open invite brings: 31 Dec 2026
 
     def scope(self, has_item: bool) -> Scope | None:
         """What this person sees, or is to see by the invite there is or was; None where nothing was decided.
@@ -124,13 +125,19 @@ def decide(
     key = StandingKey
 
     def stands(which: StandingKey, label: str) -> Standing:
-        return Standing(which, label, access=access, invite=invite, mail=mail)
+        return Standing(which, label, access=access, invite=invite, mail=mail, until=until)
+
+    inside = access is not None and access.state is not AccessState.REMOVED and not access.has_ended(now)
+    ends_at = access.ends_at if access is not None and inside else None
+    if invite is not None and invite.state is InviteState.PENDING:
+        ends_at = ends_at or invite.access_ends_at
+    until = day(ends_at, zone) if ends_at else ""
 
     if not email:
         return Standing(key.NO_EMAIL, "No e-mail")
     if access is not None and access.state is AccessState.SUSPENDED:
         return stands(key.SUSPENDED, "Suspended")
-    if access is not None and access.state is AccessState.ACTIVE:
+    if access is not None and access.is_active(now):
         if access.last_login_at is None:
             return stands(key.ACTIVE, "Joined, not logged in since")
         return stands(key.ACTIVE, f"Last login {day(access.last_login_at, zone)}")
@@ -146,6 +153,8 @@ def decide(
         return stands(key.DECLINED, "Declined")
     if access is not None and access.state is AccessState.REMOVED:
         return stands(key.REMOVED, "Access removed")
+    if access is not None and access.ends_at is not None and access.has_ended(now):
+        return stands(key.REMOVED, f"Access ended {day(access.ends_at, zone)}")
     if invite is not None and invite.state is InviteState.REVOKED:
         return stands(key.REVOKED, "Invite revoked")
     return stands(key.NO_INVITE, "No invite sent")

@@ -25,7 +25,6 @@ from sqlalchemy.orm import joinedload
 from mail import bounce_notice, outbox, report_words
 from mail.reports import Failure, Kind, Report
 from models import (
-    AccessState,
     Event,
     Invite,
     InviteState,
@@ -35,6 +34,7 @@ from models import (
     PortalAccess,
     append_event,
     db,
+    utc_now,
 )
 from models.outbox import INVITE_MAILS, REMINDERS
 
@@ -155,7 +155,7 @@ def _is_active(invite: Invite) -> bool:
     active = sa.exists().where(
         PortalAccess.client_id == invite.client_id,
         PortalAccess.email == invite.email,
-        PortalAccess.state == AccessState.ACTIVE,
+        PortalAccess.is_active(utc_now()),
     )
     return bool(db.session.scalar(sa.select(active)))
 

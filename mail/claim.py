@@ -27,7 +27,6 @@ import sqlalchemy as sa
 from mail import outbox
 from models import (
     AcceptCode,
-    AccessState,
     Firm,
     Invite,
     InviteState,
@@ -211,7 +210,7 @@ def _dead_because() -> sa.ColumnElement[str | None]:
 
     stopped = is_there(Invite.id == _MAIL.c.invite_id, Invite.reminds.is_(False))
     code = is_there(AcceptCode.id == _MAIL.c.accept_code_id, AcceptCode.expires_at > _NOW)
-    access = is_there(PortalAccess.id == _MAIL.c.access_id, PortalAccess.state == AccessState.ACTIVE)
+    access = is_there(PortalAccess.id == _MAIL.c.access_id, PortalAccess.is_active(_NOW))  # type: ignore[arg-type]  # bound later
     item = is_there(WorkItem.id == _MAIL.c.item_id, WorkItem.visible.is_(True))
     kind = _MAIL.c.kind
     of_invite = kind.in_([*INVITE_MAILS, MailKind.ACCEPT_CODE])

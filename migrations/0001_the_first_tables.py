@@ -567,6 +567,7 @@ def upgrade() -> None:
             sa.Enum("portal", "items", name="scope", native_enum=False, create_constraint=True, length=24),
             nullable=False,
         ),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
@@ -673,11 +674,14 @@ def upgrade() -> None:
         ),
         sa.Column("workflow", sa.String(length=60), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("template_id", sa.String(length=26), nullable=True),
+        sa.Column("template_name", sa.String(length=120), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("invited_by_id", sa.String(length=26), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_in_days", sa.Integer(), nullable=False),
+        sa.Column("access_ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("sends", sa.Integer(), nullable=False),
         sa.Column("last_asked_at", sa.DateTime(timezone=True), nullable=False),
@@ -689,6 +693,7 @@ def upgrade() -> None:
         sa.Column("reminded_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expiry_noted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expiry_told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("expires_at <= access_ends_at", name="ck_invite_ends_with_access"),
         sa.CheckConstraint("generation >= 1", name="ck_invite_generation"),
         sa.ForeignKeyConstraint(["access_id"], ["portal_access.id"], name="fk_invite_access_id"),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_invite_client_id"),
@@ -708,6 +713,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
         postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
     )
+    op.create_index("ix_invite_firm_made", "invite", ["firm_id", "created_at"], unique=False)
     op.create_index("ix_invite_firm_state", "invite", ["firm_id", "state", "created_at", "id"], unique=False)
     op.create_index("ix_invite_invited_by_id", "invite", ["invited_by_id"], unique=False)
     op.create_index(
@@ -965,6 +971,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
     )
     op.drop_index("ix_invite_invited_by_id", table_name="invite")
+    op.drop_index("ix_invite_firm_made", table_name="invite")
     op.drop_index("ix_invite_firm_state", table_name="invite")
     op.drop_index(
         "ix_invite_expiry",

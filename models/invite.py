@@ -47,6 +47,7 @@ class Invite(Base):
             postgresql_where=sa.text("state = 'pending'"),
         ),
         sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
+        sa.Index("ix_invite_firm_made", "firm_id", "created_at"),  # the newest of all states: how invites do
         # What the periodic jobs look for; empty of all that is dealt with.
         _open_index("ix_invite_remind", "remind_at", "remind_at IS NOT NULL"),
         _open_index("ix_invite_expiry", "expires_at", "expiry_noted_at IS NULL"),
@@ -54,6 +55,7 @@ class Invite(Base):
             "ix_invite_untold", "invited_by_id", "expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
         ),
         sa.CheckConstraint("generation >= 1", name="generation"),
+        sa.CheckConstraint("expires_at <= access_ends_at", name="ends_with_access"),
     )
 
     id: Mapped[str] = id_column()
@@ -67,11 +69,17 @@ class Invite(Base):
     scope: Mapped[Scope] = state_column(Scope, Scope.PORTAL, "scope")
     workflow: Mapped[str] = mapped_column(sa.String(60))  # slug of where it began
     message: Mapped[str] = mapped_column(sa.Text, default="")
+    # The message template whose text was inserted, by id and name: what it achieved is told after it was deleted.
+    template_id: Mapped[str | None] = mapped_column(sa.String(26))
+    template_name: Mapped[str] = mapped_column(sa.String(120), default="")
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     invited_by_id: Mapped[str] = link("team_member")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     expires_in_days: Mapped[int] = mapped_column(default=30)
+    access_ends_at: Mapped[
+        datetime | None
+    ]  # until when the access lasts that accepting brings; ends the link too
     generation: Mapped[int] = mapped_column(default=1)
     sends: Mapped[int] = mapped_column(default=0)  # mails asked for, reminders included
     last_asked_at: Mapped[datetime] = mapped_column(default=utc_now)  # decides "the same within 60 s"
@@ -108,6 +116,10 @@ class Invite(Base):
     @classmethod
     def _is_live_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
         return sa.and_(cls.state == InviteState.PENDING, cls.expires_at > now)
+
+    def access_is_over(self, now: datetime) -> bool:
+        """The access that accepting would bring ended before `now`: only another date makes the invite work again."""
+        return self.access_ends_at is not None and self.access_ends_at <= now
 
     @property
     def greeting_name(self) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.hybrid import hybrid_method
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, id_column, link, state_column, utc_now
@@ -45,7 +46,7 @@ class Scope(enum.StrEnum):
 
 
 class PortalAccess(Base):
-    """Portal user x client."""
+    """Portal user x client. Whether it lets somebody in is asked with `is_active`, never by the state alone."""
 
     __tablename__ = "portal_access"
     __table_args__ = (sa.UniqueConstraint("client_id", "portal_user_id"),)
@@ -58,6 +59,7 @@ class PortalAccess(Base):
     email: Mapped[str] = mapped_column(sa.String(320), index=True)  # the invited address, normalised
     state: Mapped[AccessState] = state_column(AccessState, AccessState.ACTIVE)
     scope: Mapped[Scope] = state_column(Scope, Scope.PORTAL, "scope")
+    ends_at: Mapped[datetime | None]  # active until then; the clock decides at each use
     accepted_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_login_at: Mapped[
         datetime | None
@@ -66,6 +68,26 @@ class PortalAccess(Base):
 
     portal_user: Mapped[PortalUser] = relationship(lazy="joined", innerjoin=True)
     client: Mapped[Any] = relationship("Client")
+
+    @hybrid_method
+    def is_active(self, now: datetime) -> bool:
+        """Lets the person in at `now`."""
+        return self.state is AccessState.ACTIVE and (self.ends_at is None or self.ends_at > now)
+
+    @is_active.inplace.expression  # type: ignore[attr-defined]  # SQLAlchemy types it as a plain function
+    @classmethod
+    def _is_active_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
+        return sa.and_(cls.state == AccessState.ACTIVE, sa.or_(cls.ends_at.is_(None), cls.ends_at > now))
+
+    @hybrid_method
+    def has_ended(self, now: datetime) -> bool:
+        """Its date is over at `now`, and nothing but the date ended it."""
+        return self.state is AccessState.ACTIVE and self.ends_at is not None and self.ends_at <= now
+
+    @has_ended.inplace.expression  # type: ignore[attr-defined]
+    @classmethod
+    def _has_ended_sql(cls, now: datetime) -> sa.ColumnElement[bool]:
+        return sa.and_(cls.state == AccessState.ACTIVE, cls.ends_at <= now)
 
 
 class ItemGrant(Base):

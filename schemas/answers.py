@@ -104,6 +104,12 @@ class InviteAnswer(ma.Schema):
     expires_at = Moment()
     accepted_at = Moment()
     invited_by = fields.Nested(InviterAnswer)
+    access_until = fields.Date(
+        allow_none=True, metadata={"description": "the last day of the access that accepting brings"}
+    )
+    template = fields.String(
+        allow_none=True, metadata={"description": "name of the message template whose text was inserted"}
+    )
     sends = fields.Integer()
     delivery = fields.Nested(DeliveryAnswer, allow_none=True)
 
@@ -140,7 +146,8 @@ class ExplainStepAnswer(ma.Schema):
         allow_none=True,
         metadata={
             "enum": [
-                "invite", "resend", "change_address", "restore", "make_visible", "grant", "licence", None,
+                "invite", "resend", "change_address", "change_date", "restore", "make_visible", "grant", "licence",
+                None,
             ],
             "description": "what mends it; null where it holds, or follows from an earlier link",
         },
@@ -162,6 +169,8 @@ class AccessAnswer(ma.Schema):
     email = fields.String()
     name = fields.String()
     state = fields.String(metadata={"enum": ["active", "suspended", "removed"]})
+    access_until = fields.Date(allow_none=True, metadata={"description": "the last day, by the firm's clock"})
+    ended = fields.Boolean(metadata={"description": "active by its state, but the last day is over"})
     scope = fields.String(metadata={"enum": ["portal", "items"]})
     last_login_at = Moment()
     accepted_at = Moment()

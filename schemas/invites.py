@@ -42,6 +42,29 @@ class ChangeAddressSchema(Strict):
     )
 
 
+class AccessUntilSchema(Strict):
+    """A day after which access ends."""
+
+    access_until = fields.Date(
+        required=True,
+        error_messages={
+            "required": "Choose a day.", "null": "Choose a day.", "invalid": "Enter a date such as 2026-12-31.",
+        },
+        metadata={"label": "Access until"},
+    )  # fmt: skip
+
+
+class AccessUntilBody(Strict):
+    """A day after which access ends; null for none."""
+
+    access_until = fields.Date(
+        required=True,
+        allow_none=True,
+        error_messages={"required": "Give a date or null.", "invalid": "Enter a date such as 2026-12-31."},
+        metadata={"description": "the last day of the access, by the firm's clock; null to let it last"},
+    )
+
+
 class InviteOrderSchema(Strict):
     """Whom to invite, with what words."""
 
@@ -57,5 +80,11 @@ class InviteOrderSchema(Strict):
         allow_none=True,
         load_default=None,
         validate=validate.Range(1, 90, error="Choose 1 to 90 days."),
+    )
+    access_until = fields.Date(
+        allow_none=True,
+        load_default=None,
+        error_messages={"invalid": "Enter a date such as 2026-12-31."},
+        metadata={"description": "the last day of the access that accepting brings, by the firm's clock"},
     )
     metadata = fields.Dict(keys=fields.String(), load_default=dict)

@@ -170,6 +170,7 @@ def test_invites_life(app: Flask, api: Caller, byron: str, time_machine: Any) ->
     assert invite.keys() == {
         "id", "client_id", "client_name", "email", "name", "state", "expired", "standing", "workflow", "items", "message",
         "metadata", "created_at", "expires_at", "accepted_at", "invited_by", "sends", "delivery",
+        "access_until", "template",
     }  # fmt: skip
     assert (invite["state"], invite["standing"], invite["client_name"]) == (
         "pending",
@@ -405,6 +406,8 @@ def test_access_and_its_moves(app: Flask, api: Caller, world: World, byron: str)
         "scope",
         "last_login_at",
         "accepted_at",
+        "access_until",
+        "ended",
     }
     assert api("POST", f"/access/{access_id}/send-sign-in").status_code == 202
     for move, state in (("suspend", "suspended"), ("restore", "active"), ("remove", "removed")):

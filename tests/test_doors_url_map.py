@@ -48,6 +48,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "esign-requests": {"file_id": "0" * 26, "signers": [{"name": "New", "email": "new@clients.example"}]},
     "visibility": {"visible": True},
     "change-address": {"email": "new@clients.example"},
+    "<invite_id>": {"access_until": None},
+    "<access_id>": {"access_until": None},
 }
 WITHOUT_BODY = {"resend", "revoke", "remove", "suspend", "restore", "send-sign-in"}
 

@@ -23,7 +23,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response
 
 import config
-from models import AccessState, Login, PortalAccess, PortalUser, after_commit, append_event, db, utc_now
+from models import Login, PortalAccess, PortalUser, after_commit, append_event, db, utc_now
 from models.errors import Refused
 from web import limits, sessions, who
 from web.passwords import SHORTEST, Passwords
@@ -218,7 +218,7 @@ def _note_last_login(login_id: str, now: datetime) -> None:
     places = sa.select(PortalUser.id).where(PortalUser.login_id == login_id)
     entered = db.session.execute(
         sa.update(PortalAccess)
-        .where(PortalAccess.portal_user_id.in_(places), PortalAccess.state == AccessState.ACTIVE)
+        .where(PortalAccess.portal_user_id.in_(places), PortalAccess.is_active(now))
         .values(last_login_at=now)
         .returning(PortalAccess.id, PortalAccess.firm_id, PortalAccess.client_id)
         .execution_options(synchronize_session=False)

@@ -184,7 +184,7 @@ class Window {
     if (on("[data-add-open]")) this.openAdd();
     else if (on("[data-use]")) { event.preventDefault(); this.use(on("[data-use]")); }
     else if (on("[data-remove]")) this.remove(on("[data-remove]").closest("[data-person]"));
-    else if (on("[data-body]")) { event.preventDefault(); this.insert(on("[data-body]").dataset.body); }
+    else if (on("[data-body]")) { event.preventDefault(); this.insert(on("[data-body]")); }
     else if (on("[data-templates-open]")) this.templates(!this.part("templates").classList.contains("is-open"));
     else if (!on("[data-templates]")) this.templates(false);
   }
@@ -251,7 +251,9 @@ class Window {
     if (open) menu.querySelector("[data-body]")?.focus();
   }
 
-  insert(text) {
+  insert(button) {
+    const text = button.dataset.body;
+    this.host.querySelector("[name=template_id]").value = button.dataset.template;
     const message = this.host.querySelector("[name=message]");
     this.host.querySelector("[name=message_on]").checked = true;
     this.templates(false);

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from invites import access as doors
-from invites import change_address
+from invites import access_until, change_address
 from models import PortalAccess, TeamMember, unit_of_work
 from schemas.answers import AccessAnswer, InviteAnswer, page_of
 from schemas.api import ListQuery
-from schemas.invites import ChangeAddressSchema
+from schemas.invites import AccessUntilBody, ChangeAddressSchema
 from web.api import answers
 from web.api.common import Call, blueprint, page, view
 
@@ -67,6 +67,24 @@ class Restore(Call):
     def post(self, access_id: str) -> dict[str, Any]:
         """Restore a suspended or removed access"""
         return _move(access_id, doors.restore)
+
+
+@blp.route("/access/<access_id>")
+class OneAccess(Call):
+    """One person's access."""
+
+    @blp.response(200, AccessAnswer)
+    def get(self, access_id: str) -> dict[str, Any]:
+        """Get an access"""
+        return answers.accesses([view().access(access_id)])[0]
+
+    @blp.arguments(AccessUntilBody)
+    @blp.response(200, AccessAnswer)
+    def patch(self, body: dict[str, Any], access_id: str) -> dict[str, Any]:
+        """Set until when the person gets in, or let it last"""
+        return _move(
+            access_id, lambda access, member: access_until.of_access(access, body["access_until"], member)
+        )
 
 
 @blp.route("/access/<access_id>/send-sign-in")

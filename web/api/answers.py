@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from invites.access_until import day_of
 from invites.orders import InviteResult
 from invites.standing import StandingKey, standings_of
 from invites.step import InviteStep
@@ -44,7 +45,8 @@ def invites(rows: Sequence[Invite]) -> list[dict[str, Any]]:
     for invite_id, workflow, item_id, title in found:
         items[invite_id].append({"type": workflow, "id": item_id, "title": title})
     mails = outbox.delivery_of(ids)
-    standings = standings_of(clients, {invite.email for invite in rows}, current_member().firm.time_zone)
+    zone = current_member().firm.time_zone
+    standings = standings_of(clients, {invite.email for invite in rows}, zone)
     now = utc_now()
     return [
         {
@@ -66,6 +68,8 @@ def invites(rows: Sequence[Invite]) -> list[dict[str, Any]]:
             "expires_at": invite.expires_at,
             "accepted_at": invite.ended_at if invite.state is InviteState.ACCEPTED else None,
             "invited_by": {"name": invite.invited_by.name, "email": invite.invited_by.login.email_display},
+            "access_until": day_of(invite.access_ends_at, zone),
+            "template": invite.template_name or None,
             "sends": invite.sends,
             "delivery": _delivery(mails.get(invite.id)),
         }
@@ -103,6 +107,7 @@ def results(outcomes: Sequence[InviteResult]) -> list[dict[str, Any]]:
 
 def accesses(rows: Sequence[PortalAccess]) -> list[dict[str, Any]]:
     """Who gets in, with their names."""
+    zone, now = current_member().firm.time_zone, utc_now()
     return [
         {
             "id": access.id,
@@ -110,6 +115,8 @@ def accesses(rows: Sequence[PortalAccess]) -> list[dict[str, Any]]:
             "email": access.portal_user.login.email_display,
             "name": access.portal_user.login.name,
             "state": access.state.value,
+            "access_until": day_of(access.ends_at, zone),
+            "ended": access.has_ended(now),
             "scope": access.scope.value,
             "last_login_at": access.last_login_at,
             "accepted_at": access.accepted_at,

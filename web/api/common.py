@@ -14,6 +14,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
+from invites.access_until import end_of
 from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.scope import FirmView
 from models import Scope, db, unit_of_work
@@ -104,6 +105,7 @@ def order_of(data: Mapping[str, Any] | None) -> InviteOrder | None:
         message=data["message"],
         expires_in_days=data["expires_in_days"],
         extra=data["metadata"],
+        access_ends_at=end_of(data["access_until"], current_member().firm.time_zone),
     )
 
 

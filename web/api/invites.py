@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from invites import change_address, lifecycle
+from invites import access_until, change_address, lifecycle
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.step import RECORD
@@ -14,7 +14,7 @@ from models import Invite, InviteState, db, unit_of_work
 from models.address import BadAddress, parse_address
 from schemas.answers import InviteAnswer, InviteResultsAnswer, page_of
 from schemas.api import DryRunQuery, InvitesQuery
-from schemas.invites import ChangeAddressSchema, InviteOrderSchema
+from schemas.invites import AccessUntilBody, ChangeAddressSchema, InviteOrderSchema
 from web.api import answers
 from web.api.common import Call, blueprint, kept, need_one_good, order_of, page, view
 
@@ -79,6 +79,15 @@ class OneInvite(Call):
     def get(self, invite_id: str) -> dict[str, Any]:
         """Get an invite"""
         return answers.invites([view().invite(invite_id)])[0]
+
+    @blp.arguments(AccessUntilBody)
+    @blp.response(200, InviteAnswer)
+    def patch(self, body: dict[str, Any], invite_id: str) -> dict[str, Any]:
+        """Set until when the access lasts that a pending invite brings, or let it last"""
+        with unit_of_work():
+            firm = view()
+            invite = access_until.of_invite(firm.invite(invite_id), body["access_until"], firm.member)
+        return answers.invites([invite])[0]
 
 
 @blp.route("/invites/<invite_id>/resend")

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from invites import accept
 from invites.accept import Link, LinkState, WrongCode
 from invites.scope import PortalView
-from models import AcceptCode, AccessState, Invite, Login, PortalAccess, WorkItem, db, unit_of_work
+from models import AcceptCode, Invite, Login, PortalAccess, WorkItem, db, unit_of_work, utc_now
 from models.errors import Invalid, InviteNotPending, WrongState
 from web.access_rules import public_page
 from web.limits import hit
@@ -45,7 +45,7 @@ def _show(token: str, link: Link, status: int = 200) -> Answer:
     invite = link.invite
     if link.state is LinkState.ACCEPTED and is_signed_in() and current_login().email == invite.email:
         access = db.session.get(PortalAccess, invite.access_id) if invite.access_id else None
-        if access is not None and access.state is AccessState.ACTIVE:
+        if access is not None and access.is_active(utc_now()):
             return redirect(_landing(invite, access, current_login()), 303)
     if link.state is not LinkState.LIVE:
         return state_page(token, link, status)

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from invites import accept, lifecycle
 from invites.accept import LinkState
-from models import unit_of_work
+from models import unit_of_work, utc_now
 from models.errors import InviteNotPending
 from web.access_rules import public_page
 from web.limits import hit
@@ -57,7 +57,7 @@ def not_me(token: str) -> Answer:
 def new_link(token: str) -> Answer:
     """Mail a new link to the invited address, and to nobody else."""
     link = find(token)
-    if link.invite is None or link.state is not LinkState.EXPIRED:
+    if link.invite is None or link.state is not LinkState.EXPIRED or link.invite.access_is_over(utc_now()):
         return redirect(address(token), 303)
     hit("new_link", link.invite.id)
     try:

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, g, render_template, request, url_for
 from invites import accept
 from invites.accept import Link, LinkState
 from invites.lifecycle import items_of
-from models import Invite, InviteToken, WorkItem, db
+from models import Invite, InviteToken, WorkItem, db, utc_now
 from models.errors import Missing
 from web.limits import check, miss
 from web.who import current_login, is_signed_in
@@ -99,6 +99,7 @@ def state_page(token: str, link: Link, status: int = 200) -> tuple[str, int]:
         state=link.state.value,
         newer_sent_at=_newest(link.invite) if link.state is LinkState.SUPERSEDED else None,
         ended_at=link.invite.ended_at,
+        over=link.invite.access_is_over(utc_now()),
         not_me=link.invite.ended_reason == "not_me",
         signed_in=signed_in,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from web.staff import once
+from web.staff.access_until import bp as access_until
 from web.staff.change_address import bp as change_address
 from web.staff.clients import bp as clients
 from web.staff.contacts import bp as contacts
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     explain,
     view_portal,
     change_address,
+    access_until,
     expired,
     files,  # its own send page stands before the general one
     esign,

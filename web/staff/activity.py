@@ -41,6 +41,8 @@ _WORDS = {
     "whole_portal_viewed": "{who} looked at the whole Client Portal",
     "access_removed": "{who} removed {person}'s access",
     "access_suspended": "{who} suspended {person}'s access",
+    "access_until_changed": "{who} changed until when {person} has access",
+    "access_ended": "{person}'s access had ended by its date",
     "access_restored": "{who} restored {person}'s access",
     "client_request_sent": "{who} sent the client request {title}",
     "client_request_viewed": "{who} opened the client request {title}",

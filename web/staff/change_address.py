@@ -12,7 +12,7 @@ from invites import access as accesses
 from invites import change_address as addresses
 from invites.lifecycle import items_of
 from invites.orders import InviteResult
-from models import AccessState, Client, Invite, InviteState, PortalAccess, unit_of_work
+from models import Client, Invite, InviteState, PortalAccess, unit_of_work, utc_now
 from models.errors import Invalid, InviteNotPending, WrongState
 from schemas.invites import ChangeAddressSchema
 from web.access_rules import staff_page
@@ -56,8 +56,8 @@ def of_access(access_id: str) -> Answer:
     view = firm_view()
     once.stop_if_done(view.member)
     access = view.access(access_id)
-    if access.state is not AccessState.ACTIVE:
-        raise WrongState(f"This access is {access.state.value}, so there is no address to change.")
+    if not access.is_active(utc_now()):
+        raise WrongState(f"This access is {accesses.word(access)}, so there is no address to change.")
 
     def shown() -> dict[str, Any]:
         row = view.access(access_id)

@@ -9,12 +9,12 @@ from werkzeug.wrappers import Response
 
 from invites import explain
 from invites.explain import Explanation, Fix
+from invites.explain_sign_in import sign_in_chain
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
 from models import (
-    AccessState,
     Client,
     InviteState,
     Login,
@@ -23,6 +23,7 @@ from models import (
     append_event,
     db,
     unit_of_work,
+    utc_now,
 )
 from models.address import BadAddress, parse_address
 from models.errors import Missing, Refused
@@ -113,9 +114,8 @@ def sign_in(client_id: str, key: str) -> str:
     access = line.standing.access
     login: Login | None = access.portal_user.login if access else None
     seconds = limits.locked_seconds("login", login.email) if login else 0
-    found = explain.sign_in_chain(
-        line.email, login, access, -(-seconds // 60), view.member.firm.time_zone, line.standing.invite
-    )
+    zone, minutes = view.member.firm.time_zone, -(-seconds // 60)
+    found = sign_in_chain(line.email, login, access, minutes, zone, utc_now(), line.standing.invite)
     step = found.broken
     action = _action(step.fix, client, line, None, None) if step and step.fix else None
     return page(
@@ -192,9 +192,12 @@ def _action(
             return Action(
                 "Change address", url_for("staff_change_address.of_invite", invite_id=invite.id), "link"
             )
+        case Fix.CHANGE_DATE if invite and invite.state is InviteState.PENDING:
+            url = url_for("staff_access_until.of_invite", invite_id=invite.id)
+            return Action("Change the date", url, "link")
         case Fix.RESTORE if access:
             return Action("Restore access", url_for("staff_people.restore", access_id=access.id))
-        case Fix.SEND_SIGN_IN if access and access.state is AccessState.ACTIVE:
+        case Fix.SEND_SIGN_IN if access and access.is_active(utc_now()):
             return Action("Send sign-in mail", _send_sign_in(access))
         case Fix.UNLOCK if access:
             return Action("Unlock", url_for("staff_explain.unlock", access_id=access.id))

@@ -15,10 +15,10 @@ from werkzeug.wrappers import Response
 
 from invites import access as accesses
 from invites import lifecycle, reminders
-from invites.standing import StandingKey
+from invites.standing import Standing, StandingKey
 from invites.timeline import timeline
 from mail import outbox
-from models import Invite, PortalAccess, TeamMember, unit_of_work
+from models import Invite, InviteState, PortalAccess, TeamMember, unit_of_work, utc_now
 from models.errors import Missing
 from web.access_rules import staff_page
 from web.staff.actions import Action
@@ -82,6 +82,7 @@ def person(client_id: str, key: str) -> str:
         waiting=waiting,
         actions=_actions(line, client_id),
         note=_note(line),
+        until_url=_until_url(line.standing),
         story=story_lines(timeline(client, line.address, standing.access)),
     )
 
@@ -236,9 +237,23 @@ def _actions(line: PersonLine, client_id: str) -> list[Action]:
     ]
     ask = Action("Revoke invite", url_for("staff_people.ask_revoke", invite_id=standing.invite.id), "ask")
     mend = Action("Resend invite", url_for("staff_people.resend", invite_id=standing.invite.id))
+    if standing.invite.access_is_over(utc_now()):
+        mend = Action("Change the date", _until_url(standing), "link")
     if key is StandingKey.BOUNCED:
         return [*edit, mend, ask]
     return [mend, *edit, ask, _reminders(standing.invite)]
+
+
+def _until_url(standing: Standing) -> str:
+    """Where the date of this person's access is set; empty where there is no access and no open invite."""
+    access, invite = standing.access, standing.invite
+    if access is not None and standing.key in {StandingKey.ACTIVE, StandingKey.SUSPENDED}:
+        return url_for("staff_access_until.of_access", access_id=access.id)
+    if invite is not None and invite.state is InviteState.PENDING:
+        return url_for("staff_access_until.of_invite", invite_id=invite.id)
+    if access is not None and access.has_ended(utc_now()):
+        return url_for("staff_access_until.of_access", access_id=access.id)
+    return ""
 
 
 def _reminders(invite: Invite) -> Action:
@@ -266,6 +281,11 @@ def _access_actions(access: PortalAccess, key: StandingKey, again: Action | None
 
 def _note(line: PersonLine) -> str:
     """One sentence that explains what the buttons do here."""
+    invite, access, now = line.standing.invite, line.standing.access, utc_now()
+    if line.standing.key is StandingKey.REMOVED and access is not None and access.has_ended(now):
+        return "The last day of this access is over. Restore it, or choose a later day."
+    if line.standing.key is StandingKey.EXPIRED and invite is not None and invite.access_is_over(now):
+        return "The access that was offered is over. Choose a later day, then send a fresh link."
     match line.standing.key:
         case StandingKey.ACTIVE:
             return "Has joined. Resend invite sends a mail that leads to sign-in and to what is waiting."

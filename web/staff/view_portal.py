@@ -18,9 +18,10 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
+from invites import access as accesses
 from invites.eyes import PersonsEyes, WholePortal
 from invites.scope import FirmView, PortalView
-from models import AccessState, Client, Event, PortalAccess, append_event, db, unit_of_work, utc_now
+from models import Client, Event, PortalAccess, append_event, db, unit_of_work, utc_now
 from models.errors import Missing, Refused, WrongState
 from web.access_rules import staff_page
 from web.portal.frame import Looking
@@ -83,8 +84,10 @@ def _eyes(view: FirmView, client: Client, who: str) -> PersonsEyes | WholePortal
     access = view.access(who)
     if access.client_id != client.id:
         raise Missing
-    if access.state is not AccessState.ACTIVE:
-        raise WrongState(f"This access is {access.state.value}, so this person sees nothing at the moment.")
+    if not access.is_active(utc_now()):
+        raise WrongState(
+            f"This access is {accesses.word(access)}, so this person sees nothing at the moment."
+        )
     return PersonsEyes.of(access)
 
 

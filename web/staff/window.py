@@ -160,6 +160,8 @@ def _context(place: Place, state: WindowState) -> SimpleNamespace:
         new_email=state.new_email,
         message=state.message,
         message_on=state.message_on,
+        template_id=state.template.id if state.template else "",
+        access_until=state.access_until,
         templates=templates_for(place.view, place.step.workflow),
         preview=preview,
         summary=summary(place.step, state.people),
@@ -175,6 +177,10 @@ def _preview(place: Place, state: WindowState) -> SimpleNamespace | None:
         return None
     firm = place.view.member.firm
     days = firm.invite_days or config.current().invite_days
+    try:
+        ends_at = state.access_ends_at()
+    except Invalid:  # said when it is sent; while it is typed the preview goes on without
+        ends_at = None
     mail = preview(
         firm,
         place.view.member,
@@ -183,7 +189,7 @@ def _preview(place: Place, state: WindowState) -> SimpleNamespace | None:
         address=first.email,
         client_name=place.step.client.name,
         message=state.message if state.message_on else "",
-        expires_at=expiry(utc_now(), days, place.items, firm.time_zone),
+        expires_at=expiry(utc_now(), days, place.items, firm.time_zone, ends_at),
         item=place.items[0] if place.items else None,
     )
     if mail.problem:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from werkzeug.datastructures import MultiDict
 
+from invites.access_until import end_of
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
 from invites.step import InviteStep, Person, add_people, as_seen
@@ -52,6 +54,9 @@ class WindowState:
     new_email: str = ""
     message_on: bool = False
     message: str = ""
+    template: MessageTemplate | None = None  # the one whose text was inserted last
+    access_until: str = ""  # as typed
+    zone: str = "UTC"  # the firm's, in which a day ends
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -84,15 +89,28 @@ class WindowState:
                 placeholders.check(message)
         except Invalid as error:
             errors |= error.fields
+        ends_at = None
+        try:
+            ends_at = self.access_ends_at()
+        except Invalid as error:
+            errors |= error.fields
         if errors:
             raise Invalid(errors, "Nothing was sent yet.")
+        template = self.template if message else None
         return InviteOrder(
             recipients=tuple(
                 Recipient(person.contact_id, person.email, person.name, person.can_see)
                 for person in self.ticked
             ),
             message=message,
+            access_ends_at=ends_at,
+            template=(template.id, template.name) if template else None,
         )
+
+    def access_ends_at(self) -> datetime | None:
+        """When the access ends that is typed under `Access until`. Raises Invalid (`access_until`)."""
+        given = {"access_until": self.access_until} if self.access_until.strip() else {}
+        return end_of(load(InviteOrderSchema(only=("access_until",)), given)["access_until"], self.zone)
 
 
 def untouched(step: InviteStep, only: str | None = None) -> WindowState:
@@ -116,9 +134,16 @@ def posted(step: InviteStep, view: FirmView, form: MultiDict[str, str]) -> Windo
     pairs = [(row.email, row.name) for row in added]
     for row, person in zip(added, _add(step, view, pairs), strict=True):
         people = _fold(people, replace(person, can_see=row.can_see or person.can_see), row.ticked)
-    state = WindowState(step, people, message=form.get("message", ""), message_on="message_on" in form)
+    state = WindowState(
+        step,
+        people,
+        message=form.get("message", ""),
+        message_on="message_on" in form,
+        access_until=form.get("access_until", ""),
+        zone=view.member.firm.time_zone,
+    )
     _commit_typed(state, view, form.get("new_email", ""))
-    _insert_template(state, view, form.get("insert_template", ""))
+    _take_template(state, view, form.get("insert_template", ""), form.get("template_id", ""))
     return state
 
 
@@ -236,11 +261,13 @@ def _key(text: str) -> str | None:
         return None
 
 
-def _insert_template(state: WindowState, view: FirmView, template_id: str) -> None:
-    """Put a message template's text into the message (the script does the same without asking the server)."""
-    if not template_id:
+def _take_template(state: WindowState, view: FirmView, wanted: str, before: str) -> None:
+    """Put a message template's text into the message, or remember the one that a script put there (`before`)."""
+    if not wanted and not before:
         return
-    chosen = next((one for one in templates_for(view, state.step.workflow) if one.id == template_id), None)
+    found = {one.id: one for one in templates_for(view, state.step.workflow)}
+    chosen = found.get(wanted)
+    state.template = chosen or found.get(before)
     if chosen is not None:
         state.message = (
             f"{state.message.rstrip()}\n\n{chosen.body}".strip() if state.message.strip() else chosen.body
