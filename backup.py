@@ -33,7 +33,7 @@ from models import AccessState, Base, PortalAccess, StoredFile, db, unit_of_work
 FORMAT = 1
 _AT_ONCE = 1000  # rows
 # Triggers of the database derive these from the others, when those come back.
-_DERIVED = {"portal_person", "portal_client", "search_word"}
+_DERIVED = {"portal_person", "portal_client", "portal_tally", "search_word"}
 
 
 class BadBackup(click.ClickException):

@@ -4,7 +4,7 @@ Everything is one range of one index of the derived rows (models/portal_list.py)
 a million as in one of a hundred. Two things need a choice. A search is answered either from the words (the list is then
 in the order of the words found) or from the filter, asking each row whether it has the words: the latter where the
 filter holds few rows, because a common beginning and a rare filter would otherwise read a whole book for one line. And
-counts end at a thousand; what a bulk action will do is counted exactly, once, when it is asked for.
+counting ends at a thousand, see `portal_counts.py`.
 
 Conditions on the derived columns are written out (`part = 'open'`), never bound: a partial index is used for nothing
 else.
@@ -27,11 +27,10 @@ from invites.scope import FirmView
 from models import Client, Part, PortalClient, PortalPerson, SearchWord, Stage, db, utc_now
 from models.base import UTCDateTime
 from models.errors import Missing
-from models.portal_list import LISTED, SEPARATORS, WORD_LENGTH
+from models.portal_list import LISTED, SEPARATORS, WITHOUT_EMAIL, WITHOUT_PORTAL, WORD_LENGTH
 
 PAGE = 50
 MOST_COUNTED = 1000
-CANDIDATES = 5000  # words looked at to count what a search finds
 SOON = timedelta(days=7)
 LAST = "\U0010ffff"
 _SPACED = {ord(char): " " for char in SEPARATORS}
@@ -46,6 +45,7 @@ class Filter:
     label: str
     condition: Callable[[], Condition]
     sorts: tuple[str, ...] = ("invited", "client")
+    totals: tuple[str, ...] = ()  # the kept totals that add up to it; none where the clock decides
 
 
 @dataclass(frozen=True)
@@ -78,27 +78,40 @@ SORTS = {
     "name": Sort("Client", PortalClient.name_key),
 }
 
+_INSIDE = (Stage.SUSPENDED, Stage.JOINED, Stage.LOGGED_IN)
+_OPEN = (Stage.BOUNCED, Stage.MAIL_FAILED, Stage.INVITED)
+_OVER = (Stage.DECLINED, Stage.REMOVED, Stage.REVOKED)
+
+
+def _of_stage(label: str, stage: Stage, *sorts: str) -> Filter:
+    return Filter(label, lambda: _stage(stage), sorts or ("invited", "client"), (stage,))
+
+
 WITH = {
-    "": Filter("Show all", lambda: _written(f"portal_person.{LISTED}")),
+    "": Filter("Show all", lambda: _written(f"portal_person.{LISTED}"), totals=_INSIDE + _OPEN + _OVER),
     "invited": Filter(
-        "Show all invited but not accepted", lambda: _part(Part.OPEN), ("invited", "client", "expires")
+        "Show all invited but not accepted", lambda: _part(Part.OPEN), ("invited", "client", "expires"), _OPEN
     ),
-    "logged-in": Filter(
-        "Show all who have logged in", lambda: _stage(Stage.LOGGED_IN), ("login", "client", "invited")
-    ),
+    "logged-in": _of_stage("Show all who have logged in", Stage.LOGGED_IN, "login", "client", "invited"),
     "expiring": Filter("Expiring in 7 days", lambda: _expires_within(utc_now()), ("expires",)),
     "expired": Filter("Expired", lambda: _expired(utc_now()), ("ran-out",)),
-    "bounced": Filter("Bounced", lambda: _stage(Stage.BOUNCED)),
-    "declined": Filter("Declined", lambda: _stage(Stage.DECLINED)),
-    "removed": Filter("Removed", lambda: _stage(Stage.REMOVED)),
-    "no-email": Filter("No e-mail", lambda: _stage(Stage.NO_EMAIL)),
+    "bounced": _of_stage("Bounced", Stage.BOUNCED),
+    "declined": _of_stage("Declined", Stage.DECLINED),
+    "removed": _of_stage("Removed", Stage.REMOVED),
+    "no-email": _of_stage("No e-mail", Stage.NO_EMAIL),
 }
 WITHOUT = {
-    "": Filter("Show all", lambda: _written("NOT portal_client.has_portal"), ("name",)),
+    "": Filter(
+        "Show all",
+        lambda: _written("NOT portal_client.has_portal"),
+        ("name",),
+        (WITHOUT_PORTAL, WITHOUT_EMAIL),
+    ),
     "no-email": Filter(
         "No e-mail",
         lambda: sa.and_(_written("NOT portal_client.has_portal"), _written("NOT portal_client.has_email")),
         ("name",),
+        (WITHOUT_EMAIL,),
     ),
 }
 
@@ -134,7 +147,12 @@ class PortalQuery:
     @property
     def filter(self) -> Filter:
         """The chosen filter."""
-        return (WITHOUT if self.without else WITH)[self.show]
+        return self.filters[self.show]
+
+    @property
+    def filters(self) -> dict[str, Filter]:
+        """The filters of the tab."""
+        return WITHOUT if self.without else WITH
 
     @property
     def order(self) -> Sort:
@@ -164,9 +182,9 @@ def split_words(text: str) -> list[str]:
 
 def rows_of(view: FirmView, query: PortalQuery) -> Any:
     """All rows that match, in no order: PortalPerson, or PortalClient of the tab without. For counts, jobs, exports."""
-    statement = _filtered(view, query)
+    statement = filtered(view, query)
     for word in query.words:
-        statement = statement.where(_has_word(query, word))
+        statement = statement.where(has_word(query, word))
     return statement
 
 
@@ -186,7 +204,7 @@ def page_of(
         statement, columns, descending = _found(view, query), [SearchWord.word, SearchWord.owner_id], False
     else:
         statement, descending = rows_of(view, query), query.order.descending
-        columns = [query.order.column, _key(query)]
+        columns = [query.order.column, key_of(query)]
     if after is not None:
         edge = sa.tuple_(*(_literal(part, column) for part, column in zip(after, columns, strict=True)))
         here = sa.tuple_(*columns)
@@ -197,16 +215,19 @@ def page_of(
     if len(rows) <= size:
         return rows, None
     last = rows[size - 1]
-    first = _first_word(last.search_text, words[0]) if by_words else getattr(last, query.order.column.key)
-    return rows[:size], _pack(by_words, first, getattr(last, _key(query).key))
+    key = getattr(last, key_of(query).key)
+    first = _first_word(key, words[0]) if by_words else getattr(last, query.order.column.key)
+    return rows[:size], _pack(by_words, first, key)
 
 
-def _filtered(view: FirmView, query: PortalQuery) -> Any:
+def filtered(view: FirmView, query: PortalQuery) -> Any:
+    """The rows of the filter, whatever is searched."""
     statement = view.portal_clients() if query.without else view.portal_people()
     return statement.where(query.filter.condition())
 
 
-def _key(query: PortalQuery) -> Any:
+def key_of(query: PortalQuery) -> Any:
+    """The column by which words know a row."""
     return PortalClient.client_id if query.without else PortalPerson.id
 
 
@@ -215,9 +236,10 @@ def _begins(word: Any, beginning: str) -> Condition:
     return sa.and_(word >= beginning, word < beginning + LAST)
 
 
-def _has_word(query: PortalQuery, beginning: str) -> Condition:
+def has_word(query: PortalQuery, beginning: str) -> Condition:
+    """The row has a word that begins so."""
     word = aliased(SearchWord)
-    return sa.exists().where(word.owner_id == _key(query), _begins(word.word, beginning))
+    return sa.exists().where(word.owner_id == key_of(query), _begins(word.word, beginning))
 
 
 def _found(view: FirmView, query: PortalQuery) -> Any:
@@ -225,9 +247,9 @@ def _found(view: FirmView, query: PortalQuery) -> Any:
     first, *others = query.words
     earlier = aliased(SearchWord)
     statement = (
-        _filtered(view, query)
-        .join(SearchWord, SearchWord.owner_id == _key(query))
-        .where(_ours(view, query, first))
+        filtered(view, query)
+        .join(SearchWord, SearchWord.owner_id == key_of(query))
+        .where(found_words(view, query, first))
         .where(
             ~sa.exists().where(
                 earlier.owner_id == SearchWord.owner_id,
@@ -237,79 +259,32 @@ def _found(view: FirmView, query: PortalQuery) -> Any:
         )
     )
     for word in others:
-        statement = statement.where(_has_word(query, word))
+        statement = statement.where(has_word(query, word))
     return statement
 
 
-def _ours(view: FirmView, query: PortalQuery, beginning: str) -> Condition:
+def found_words(view: FirmView, query: PortalQuery, beginning: str) -> Condition:
+    """The firm's words of the tab's kind that begin so."""
     kind = "c" if query.without else "p"
     return sa.and_(
         SearchWord.firm_id == view.firm_id, SearchWord.kind == kind, _begins(SearchWord.word, beginning)
     )
 
 
-def _first_word(text: str, beginning: str) -> str:
-    return min(word[:WORD_LENGTH] for word in text.split() if word.startswith(beginning))
+def _first_word(owner_id: str, beginning: str) -> str:
+    first = sa.func.min(SearchWord.word)
+    words = sa.select(first).where(SearchWord.owner_id == owner_id, _begins(SearchWord.word, beginning))
+    return db.session.scalar(words) or beginning
 
 
 def _by_words(view: FirmView, query: PortalQuery) -> bool:
     """Whether a search starts from the words: where the filter holds more rows than are worth asking one by one."""
-    return bool(query.words) and _capped(_filtered(view, query)) > MOST_COUNTED
-
-
-# Counts -------------------------------------------------------------------------------------------------------------
-
-
-def count(view: FirmView, query: PortalQuery) -> int:
-    """How many match, exactly."""
-    statement = rows_of(view, query).with_only_columns(sa.func.count()).order_by(None)
-    return db.session.scalar(statement) or 0
-
-
-def counts(view: FirmView, query: PortalQuery) -> dict[str, int]:
-    """How many each filter of the tab holds, at most 1,001 (shown as 1,000+), in one statement.
-
-    With a search: of the first 5,000 words found, so that a common beginning doesn't read all of them.
-    """
-    filters = WITHOUT if query.without else WITH
     if not query.words:
-        return _counted({show: _filtered(view, PortalQuery(query.without, show)) for show in filters})
-    first, *others = query.words
-    candidates = (
-        sa.select(SearchWord.owner_id)
-        .where(_ours(view, query, first))
-        .order_by(SearchWord.word, SearchWord.owner_id)
-        .limit(CANDIDATES)
-        .subquery()
+        return False
+    some = (
+        filtered(view, query).with_only_columns(sa.literal_column("1").label("one")).limit(MOST_COUNTED + 1)
     )
-    found = {}
-    for show in filters:
-        statement = _filtered(view, PortalQuery(query.without, show))
-        statement = statement.where(_key(query).in_(sa.select(candidates.c.owner_id)))
-        for word in others:
-            statement = statement.where(_has_word(query, word))
-        found[show] = statement
-    return _counted(found)
-
-
-def totals(view: FirmView) -> dict[bool, int]:
-    """How many each tab holds (`without` -> count), at most 1,001."""
-    found = _counted({str(int(without)): _filtered(view, PortalQuery(without)) for without in (True, False)})
-    return {bool(int(key)): number for key, number in found.items()}
-
-
-def _counted(statements: Mapping[str, Any]) -> dict[str, int]:
-    parts = []
-    for show, statement in statements.items():
-        some = statement.with_only_columns(sa.literal_column("1").label("one")).limit(MOST_COUNTED + 1)
-        parts.append(
-            sa.select(sa.literal(show).label("show"), sa.func.count().label("n")).select_from(some.subquery())
-        )
-    return {row.show: row.n for row in db.session.execute(sa.union_all(*parts))}
-
-
-def _capped(statement: Any) -> int:
-    return _counted({"": statement})[""]
+    return (db.session.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0) > MOST_COUNTED
 
 
 def people_by_ids(view: FirmView, ids: Sequence[str]) -> Any:

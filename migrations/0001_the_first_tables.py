@@ -12,22 +12,22 @@ down_revision = None
 branch_labels = ("default",)
 depends_on = None
 
-# What goes with the triggers.
+# What goes with the triggers, before and after the tables they hang on.
+_BEFORE = {"sqlite": ["DROP VIEW portal_settle"], "postgresql": []}
 _AFTERWARDS = {
     "sqlite": ["DROP TABLE portal_due"],
     "postgresql": [
         f"DROP FUNCTION IF EXISTS {name} CASCADE"
         for name in (
-            "portal_refresh",
-            "portal_client_added",
+            "portal_note",
+            "portal_tally_due",
+            "portal_settle",
             "portal_client_due",
             "portal_client_gone",
             "portal_contact_due",
             "portal_row_due",
             "portal_mail_due",
-            "portal_mail_added",
             "portal_person_words",
-            "portal_client_words",
         )
     ],
 }
@@ -75,6 +75,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("fs_uniquifier", name="uq_login_fs_uniquifier"),
     )
     op.create_table(
+        "portal_tally",
+        sa.Column("firm_id", sa.String(length=26), nullable=False),
+        sa.Column("what", sa.String(length=24), nullable=False),
+        sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("firm_id", "what", "slot", name="pk_portal_tally"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "rate_limit",
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("hits", sa.Integer(), nullable=False),
@@ -93,6 +102,7 @@ def upgrade() -> None:
         ),
         sa.Column("owner_id", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("firm_id", "kind", "word", "owner_id", name="pk_search_word"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_search_word_owner", "search_word", ["owner_id", "word"], unique=False)
     op.create_table(
@@ -323,9 +333,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["firm_id"], ["firm.id"], name="fk_contact_firm_id"),
         sa.PrimaryKeyConstraint("id", name="pk_contact"),
     )
-    op.create_index("ix_contact_client_id", "contact", ["client_id"], unique=False)
+    op.create_index("ix_contact_client_email", "contact", ["client_id", "email"], unique=False)
     op.create_index("ix_contact_email", "contact", ["email"], unique=False)
-    op.create_index("ix_contact_firm_id", "contact", ["firm_id"], unique=False)
     op.create_table(
         "job_item",
         sa.Column("job_id", sa.String(length=26), nullable=False),
@@ -369,7 +378,6 @@ def upgrade() -> None:
         sa.Column("name_key", sa.String(length=200), nullable=False),
         sa.Column("has_portal", sa.Boolean(), nullable=False),
         sa.Column("has_email", sa.Boolean(), nullable=False),
-        sa.Column("search_text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_portal_client_client_id"),
         sa.PrimaryKeyConstraint("client_id", name="pk_portal_client"),
     )
@@ -460,6 +468,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("part = 'open'"),
         postgresql_where=sa.text("part = 'open'"),
+    )
+    op.create_index(
+        "ix_portal_person_portal",
+        "portal_person",
+        ["client_id"],
+        unique=False,
+        sqlite_where=sa.text("part IN ('inside', 'open')"),
+        postgresql_where=sa.text("part IN ('inside', 'open')"),
     )
     op.create_index(
         "ix_portal_person_since",
@@ -580,7 +596,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_portal_access"),
         sa.UniqueConstraint("client_id", "portal_user_id", name="uq_portal_access_client_id_portal_user_id"),
     )
-    op.create_index("ix_portal_access_client_id", "portal_access", ["client_id"], unique=False)
+    op.create_index(
+        "ix_portal_access_client_email",
+        "portal_access",
+        ["client_id", "email", "changed_at", "id"],
+        unique=False,
+    )
     op.create_index("ix_portal_access_contact_id", "portal_access", ["contact_id"], unique=False)
     op.create_index("ix_portal_access_email", "portal_access", ["email"], unique=False)
     op.create_index("ix_portal_access_firm_id", "portal_access", ["firm_id"], unique=False)
@@ -702,7 +723,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["invited_by_id"], ["team_member.id"], name="fk_invite_invited_by_id"),
         sa.PrimaryKeyConstraint("id", name="pk_invite"),
     )
-    op.create_index("ix_invite_client_id", "invite", ["client_id"], unique=False)
+    op.create_index(
+        "ix_invite_client_email", "invite", ["client_id", "email", "created_at", "id"], unique=False
+    )
     op.create_index("ix_invite_contact_id", "invite", ["contact_id"], unique=False)
     op.create_index("ix_invite_email", "invite", ["email"], unique=False)
     op.create_index(
@@ -898,6 +921,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
+    op.create_index("ix_outbox_invite_id", "outbox", ["invite_id"], unique=False)
+    op.create_index("ix_outbox_message_id", "outbox", ["message_id"], unique=False)
+    op.create_index("ix_outbox_to_email", "outbox", ["to_email"], unique=False)
     op.create_index(
         "ix_outbox_turn",
         "outbox",
@@ -906,9 +932,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
-    op.create_index("ix_outbox_invite_id", "outbox", ["invite_id"], unique=False)
-    op.create_index("ix_outbox_message_id", "outbox", ["message_id"], unique=False)
-    op.create_index("ix_outbox_to_email", "outbox", ["to_email"], unique=False)
 
     dialect = op.get_bind().dialect.name
     for statement in (
@@ -918,17 +941,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for statement in _BEFORE[op.get_bind().dialect.name]:
+        op.execute(sa.text(statement))
+    op.drop_index(
+        "ix_outbox_turn",
+        table_name="outbox",
+        sqlite_where=sa.text("state IN ('queued', 'sending')"),
+        postgresql_where=sa.text("state IN ('queued', 'sending')"),
+    )
     op.drop_index("ix_outbox_to_email", table_name="outbox")
     op.drop_index("ix_outbox_message_id", table_name="outbox")
     op.drop_index("ix_outbox_invite_id", table_name="outbox")
     op.drop_index(
         "ix_outbox_due",
-        table_name="outbox",
-        sqlite_where=sa.text("state IN ('queued', 'sending')"),
-        postgresql_where=sa.text("state IN ('queued', 'sending')"),
-    )
-    op.drop_index(
-        "ix_outbox_turn",
         table_name="outbox",
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
@@ -981,7 +1006,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_invite_email", table_name="invite")
     op.drop_index("ix_invite_contact_id", table_name="invite")
-    op.drop_index("ix_invite_client_id", table_name="invite")
+    op.drop_index("ix_invite_client_email", table_name="invite")
     op.drop_table("invite")
     op.drop_index("ix_stored_file_item_id", table_name="stored_file")
     op.drop_index("ix_stored_file_firm_id", table_name="stored_file")
@@ -994,7 +1019,7 @@ def downgrade() -> None:
     op.drop_index("ix_portal_access_firm_id", table_name="portal_access")
     op.drop_index("ix_portal_access_email", table_name="portal_access")
     op.drop_index("ix_portal_access_contact_id", table_name="portal_access")
-    op.drop_index("ix_portal_access_client_id", table_name="portal_access")
+    op.drop_index("ix_portal_access_client_email", table_name="portal_access")
     op.drop_table("portal_access")
     op.drop_table("answer")
     op.drop_index("ix_work_item_workflow_status", table_name="work_item")
@@ -1013,6 +1038,12 @@ def downgrade() -> None:
         table_name="portal_person",
         sqlite_where=sa.text("part <> 'none'"),
         postgresql_where=sa.text("part <> 'none'"),
+    )
+    op.drop_index(
+        "ix_portal_person_portal",
+        table_name="portal_person",
+        sqlite_where=sa.text("part IN ('inside', 'open')"),
+        postgresql_where=sa.text("part IN ('inside', 'open')"),
     )
     op.drop_index(
         "ix_portal_person_open_since",
@@ -1072,9 +1103,8 @@ def downgrade() -> None:
         postgresql_where=sa.text("outcome = 'waiting'"),
     )
     op.drop_table("job_item")
-    op.drop_index("ix_contact_firm_id", table_name="contact")
     op.drop_index("ix_contact_email", table_name="contact")
-    op.drop_index("ix_contact_client_id", table_name="contact")
+    op.drop_index("ix_contact_client_email", table_name="contact")
     op.drop_table("contact")
     op.drop_table("client_assignment")
     op.drop_index("ix_message_template_firm_id", table_name="message_template")
@@ -1112,6 +1142,7 @@ def downgrade() -> None:
     op.drop_table("search_word")
     op.drop_index("ix_rate_limit_expires_at", table_name="rate_limit")
     op.drop_table("rate_limit")
+    op.drop_table("portal_tally")
     op.drop_table("login")
     op.drop_table("firm")
     for statement in _AFTERWARDS[op.get_bind().dialect.name]:

@@ -13,7 +13,7 @@ from models.login import Login, Role, Sees, TeamMember
 from models.login_session import LoginSession
 from models.outbox import MailKind, MailState, Outbox
 from models.portal import AccessState, ItemGrant, PortalAccess, PortalUser, Scope
-from models.portal_list import Part, PortalClient, PortalPerson, SearchWord, Stage
+from models.portal_list import Part, PortalClient, PortalPerson, PortalTally, SearchWord, Stage
 from models.rate_limit import RateLimit
 from models.signer import Signer, SignerState
 from models.stored_file import StoredFile
@@ -57,6 +57,7 @@ __all__ = [
     "PortalAccess",
     "PortalClient",
     "PortalPerson",
+    "PortalTally",
     "PortalUser",
     "RateLimit",
     "Role",

@@ -43,10 +43,11 @@ class Contact(Base):
     """A named person on the record, mostly with an address. Two contacts may share one address (a couple)."""
 
     __tablename__ = "contact"
+    __table_args__ = (sa.Index("ix_contact_client_email", "client_id", "email"),)
 
     id: Mapped[str] = id_column()
-    firm_id: Mapped[str] = link("firm")
-    client_id: Mapped[str] = link("client")
+    firm_id: Mapped[str] = link("firm", index=False)
+    client_id: Mapped[str] = link("client", index=False)
     name: Mapped[str] = mapped_column(sa.String(200), default="")
     name_key: Mapped[str] = mapped_column(sa.String(200), default="")  # casefolded, for searching by words
     email: Mapped[str | None] = mapped_column(sa.String(320), index=True)

@@ -23,6 +23,8 @@ from flask import Flask
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy.orm import Session
 
+from models.portal_list import settle_lists
+
 db = SQLAlchemy()
 
 _WRITES = "portal_writes"
@@ -82,6 +84,8 @@ def unit_of_work() -> Iterator[Session]:
     try:
         session.connection(execution_options={_WRITES: True})
         yield session
+        session.flush()
+        settle_lists(session.connection())
         session.commit()
     except BaseException:
         session.rollback()

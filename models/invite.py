@@ -46,6 +46,7 @@ class Invite(Base):
             sqlite_where=sa.text("state = 'pending'"),
             postgresql_where=sa.text("state = 'pending'"),
         ),
+        sa.Index("ix_invite_client_email", "client_id", "email", "created_at", "id"),
         sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
         sa.Index("ix_invite_firm_made", "firm_id", "created_at"),  # the newest of all states: how invites do
         # What the periodic jobs look for; empty of all that is dealt with.
@@ -60,7 +61,7 @@ class Invite(Base):
 
     id: Mapped[str] = id_column()
     firm_id: Mapped[str] = link("firm", index=False)
-    client_id: Mapped[str] = link("client")
+    client_id: Mapped[str] = link("client", index=False)
     contact_id: Mapped[str | None] = link("contact", nullable=True)
     email: Mapped[str] = mapped_column(sa.String(320), index=True)
     email_display: Mapped[str] = mapped_column(sa.String(320))

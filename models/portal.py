@@ -49,11 +49,14 @@ class PortalAccess(Base):
     """Portal user x client. Whether it lets somebody in is asked with `is_active`, never by the state alone."""
 
     __tablename__ = "portal_access"
-    __table_args__ = (sa.UniqueConstraint("client_id", "portal_user_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("client_id", "portal_user_id"),
+        sa.Index("ix_portal_access_client_email", "client_id", "email", "changed_at", "id"),
+    )
 
     id: Mapped[str] = id_column()
     firm_id: Mapped[str] = link("firm")
-    client_id: Mapped[str] = link("client")
+    client_id: Mapped[str] = link("client", index=False)
     portal_user_id: Mapped[str] = link("portal_user")
     contact_id: Mapped[str | None] = link("contact", nullable=True)
     email: Mapped[str] = mapped_column(sa.String(320), index=True)  # the invited address, normalised

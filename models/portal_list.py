@@ -1,12 +1,13 @@
 """What Manage Client Portals lists: one row per client and mailbox, one per client, and the words they are found by.
 
-The three tables are derived from contact, invite, portal_access and outbox, and they are kept in step by triggers of
-the database (migrations/portal_list.*.sql), within the transaction of the change. Without them each filter is another
-join over four tables, and neither paging nor sorting stays quick at a million rows. Triggers, because a row may be
-changed in many places (a bulk UPDATE among them), and none of those has to know about a list.
+The tables are derived from contact, invite, portal_access and outbox, within the transaction of the change. Without
+them each filter is another join over four tables, and neither paging nor sorting stays quick at a million rows.
+Triggers of the database (migrations/portal_list.*.sql) note which mailboxes a transaction touched, because a row may be
+changed in many places (a bulk UPDATE among them), and none of those has to know about a list. What was noted is derived
+all at once right before the commit: by `settle_lists()` in SQLite, by itself in PostgreSQL.
 
 `stage` is the standing as far as rows decide it (invites/standing.py says the rest); what the clock decides, whether an
-invite is expired, is asked with `expires_at` at each use. Nothing but the triggers writes here.
+invite is expired, is asked with `expires_at` at each use. Nothing but that SQL writes here.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def _index(name: str, *columns: str, only: str | None = None) -> sa.Index:
 
 
 LISTED = "part <> 'none'"
+_HAS_PORTAL = sa.text("part IN ('inside', 'open')")
 
 
 class PortalPerson(Base):
@@ -64,6 +66,9 @@ class PortalPerson(Base):
     __tablename__ = "portal_person"
     __table_args__ = (
         sa.UniqueConstraint("client_id", "mailbox"),
+        sa.Index(
+            "ix_portal_person_portal", "client_id", sqlite_where=_HAS_PORTAL, postgresql_where=_HAS_PORTAL
+        ),
         _index("ix_portal_person_since", "since", "id", only=LISTED),
         _index("ix_portal_person_name", "client_name_key", "id", only=LISTED),
         _index("ix_portal_person_open_since", "since", "id", only="part = 'open'"),
@@ -110,16 +115,15 @@ class PortalClient(Base):
     name_key: Mapped[str] = mapped_column(sa.String(200))
     has_portal: Mapped[bool] = mapped_column(default=False)
     has_email: Mapped[bool] = mapped_column(default=False)
-    search_text: Mapped[str] = mapped_column(sa.Text, default="")
 
     client: Mapped[Any] = relationship("Client", viewonly=True)
 
 
 class SearchWord(Base):
-    """A word by whose beginning a person (kind p) or a client (kind c) is found."""
+    """A word by whose beginning a person (kind p), or a client without a portal (kind c), is found."""
 
     __tablename__ = "search_word"
-    __table_args__ = (sa.Index("ix_search_word_owner", "owner_id", "word"),)
+    __table_args__ = (sa.Index("ix_search_word_owner", "owner_id", "word"), {"sqlite_with_rowid": False})
 
     firm_id: Mapped[str] = mapped_column(sa.String(26), primary_key=True)
     kind: Mapped[str] = mapped_column(sa.String(1), primary_key=True)
@@ -129,3 +133,27 @@ class SearchWord(Base):
         primary_key=True,
     )
     owner_id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+
+
+WITHOUT_PORTAL, WITHOUT_EMAIL = "without", "without_email"
+
+
+class PortalTally(Base):
+    """How many rows of a firm are in a stage, or clients without a portal (`without_email`: without an address, too).
+
+    The sum over the slots counts. PostgreSQL has several of them, so that those who commit at once need not wait.
+    """
+
+    __tablename__ = "portal_tally"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    firm_id: Mapped[str] = mapped_column(sa.String(26), primary_key=True)
+    what: Mapped[str] = mapped_column(sa.String(24), primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int]
+
+
+def settle_lists(connection: sa.Connection) -> None:
+    """Derive what this transaction touched; its last statement before the commit. PostgreSQL does so by itself."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("INSERT INTO portal_settle VALUES (1)")

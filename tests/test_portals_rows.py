@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -16,17 +17,21 @@ from invites.standing import StandingKey, standings_of
 from models import (
     Client,
     Contact,
+    Event,
     Invite,
     Outbox,
     PortalAccess,
     PortalClient,
     PortalPerson,
+    PortalTally,
     SearchWord,
     TeamMember,
+    TickedLastTime,
     db,
     unit_of_work,
     utc_now,
 )
+from models.database import statements
 from models.portal_list import SEPARATORS
 from tests.portal import invite, view_of
 from tests.support.world import World, give_access, make_client, make_world
@@ -51,6 +56,23 @@ def without(app: Flask) -> dict[str, tuple[bool, bool]]:
     with app.app_context():
         rows = db.session.scalars(sa.select(PortalClient))
         return {row.name_key: (row.has_portal, row.has_email) for row in rows}
+
+
+def tallies(app: Flask) -> dict[str, int]:
+    """The kept totals, without those that are nought."""
+    with app.app_context():
+        number = sa.func.sum(PortalTally.number)
+        rows = db.session.execute(sa.select(PortalTally.what, number).group_by(PortalTally.what))
+        return {what: int(total) for what, total in rows if total}
+
+
+def counted(app: Flask) -> dict[str, int]:
+    """The same by counting."""
+    with app.app_context():
+        stage = sa.select(PortalPerson.stage, sa.func.count()).group_by(PortalPerson.stage)
+        what = sa.case((PortalClient.has_email, "without"), else_="without_email")
+        clients = sa.select(what, sa.func.count()).where(~PortalClient.has_portal).group_by(what)
+        return {key: n for rows in (stage, clients) for key, n in db.session.execute(rows)}
 
 
 def write(app: Flask, *statements: Any) -> None:
@@ -125,10 +147,13 @@ def test_contacts_that_change_their_address_and_share_it(app: Flask, world: Worl
     }
     write(app, sa.delete(PortalAccess), sa.update(Contact).values(email=None, email_display=None))
     assert set(people(app)) == {"t@home.example", "John", "Jane"}  # the access was deleted behind our back
+    assert tallies(app) == counted(app)
+    write(app, *(sa.delete(table) for table in (TickedLastTime, Event, Contact, Client)))
+    assert (people(app), without(app), tallies(app)) == ({}, {}, {})
 
 
 def test_words_of_names_and_addresses(app: Flask, world: World) -> None:
-    make_client(world, "O'Hara & Söhne (Übersee)", ("Ägidius von-Stein", "a.stein@x-y.example"))
+    client_id = make_client(world, "O'Hara & Söhne (Übersee)", ("Ägidius von-Stein", "a.stein@x-y.example"))
 
     def words(kind: str) -> set[str]:
         with app.app_context():
@@ -138,9 +163,13 @@ def test_words_of_names_and_addresses(app: Flask, world: World) -> None:
     assert words("p") == words("c") == theirs
     with app.app_context(), unit_of_work():
         view = view_of(world)
-        client = view.client(db.session.scalars(sa.select(Client.id)).one())
+        client = view.client(client_id)
         records.change_client(view, client, f"New{SEPARATORS}Name", is_person=False, external_id=None)
     assert words("p") == words("c") == {"new", "name", "ägidius", "von", "stein", "a", "x", "y", "example"}
+    invite(world, client_id, "a.stein@x-y.example")  # not in the tab of those without a portal any more
+    assert words("c") == set()
+    write(app, sa.update(Invite).values(state="revoked"))
+    assert words("c") == words("p")
 
 
 def test_what_is_rolled_back_leaves_no_row(app: Flask, world: World) -> None:
@@ -198,6 +227,7 @@ def test_the_rows_agree_with_the_standing_whatever_happens(app: Flask, world: Wo
                         )
                     )  # fmt: skip
         agree(app, client_id)
+        assert tallies(app) == counted(app)
 
 
 def agree(app: Flask, client_id: str) -> None:
@@ -215,3 +245,23 @@ def agree(app: Flask, client_id: str) -> None:
                 assert row.invite_id == standing.invite.id
             if standing and standing.access:
                 assert row.access_id == standing.access.id
+
+
+def test_two_at_one_client_at_once_and_many_in_one_go(app: Flask, world: World) -> None:
+    """Eight threads invite to one client and to their own; lists and totals are those of all."""
+    shared = make_client(world, "Shared", *((f"P{n}", f"p{n}@x.example") for n in range(40)))
+    own = [make_client(world, f"Own {n}", (f"Q{n}", f"q{n}@x.example")) for n in range(8)]
+
+    def work(n: int) -> None:
+        for place in range(5):
+            invite(world, shared, f"p{n * 5 + place}@x.example")
+        invite(world, own[n], f"q{n}@x.example")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert {stage for _, stage, _ in people(app).values()} == {"invited"}
+    assert tallies(app) == counted(app) == {"invited": 48}
+    with app.app_context(), statements() as seen, unit_of_work():
+        db.session.execute(sa.update(Invite).values(state="revoked"))
+    assert len(seen) < 10
+    assert tallies(app) == counted(app) == {"revoked": 48, "without": 9}

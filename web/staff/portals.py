@@ -11,9 +11,10 @@ from typing import Any
 
 from flask import Blueprint, request, url_for
 
-from invites import bulk
+from invites import bulk, portal_counts
 from invites import portals as listing
-from invites.portals import MOST_COUNTED, SORTS, WITH, WITHOUT, PortalQuery
+from invites.portal_counts import Count
+from invites.portals import SORTS, WITH, WITHOUT, PortalQuery
 from invites.scope import FirmView
 from invites.standing import Standing, decide, standings_of
 from mail import outbox
@@ -46,7 +47,7 @@ def portals() -> str:
     query = PortalQuery.read(request.args)
     after = request.args.get("after", "")
     rows, cursor = listing.page_of(view, query, after)
-    counts = listing.counts(view, query)
+    counts = portal_counts.counts(view, query)
     return page(
         "staff/portals.html",
         nav="portals",
@@ -59,18 +60,13 @@ def portals() -> str:
         clients=[row.client for row in rows] if query.without else [],
         more=_address(query, after=cursor) if cursor else None,
         first=_address(query) if after else None,
-        matching=shown(counts[query.show]),
+        matching=counts[query.show].text,
         actions=bulk.offered(query.without) if view.member.may("bulk") else (),
         may={name: view.member.may(name) for name in ("export", "import")},
         running=bulk.running(view),
         job_title=bulk.title,
         job_note=bulk.note,
     )
-
-
-def shown(number: int) -> str:
-    """A count beside a filter: exact up to a thousand."""
-    return f"{number:,}" if number <= MOST_COUNTED else f"{MOST_COUNTED:,}+"
 
 
 def lines_of(view: FirmView, rows: Sequence[PortalPerson]) -> list[PortalLine]:
@@ -94,25 +90,25 @@ def _address(query: PortalQuery, **changes: str | None) -> str:
 
 
 def _tabs(view: FirmView, query: PortalQuery) -> list[dict[str, Any]]:
-    totals = listing.totals(view)
+    totals = portal_counts.totals(view)
     return [
         {
             "label": label,
             "url": url_for("staff_portals.portals", tab="without" if without else None, q=query.q or None),
             "current": query.without is without,
-            "count": shown(totals[without]),
+            "count": totals[without].text,
         }
         for without, label in ((True, "Without client portals"), (False, "With portal users"))
     ]
 
 
-def _chips(query: PortalQuery, counts: dict[str, int]) -> list[dict[str, Any]]:
+def _chips(query: PortalQuery, counts: dict[str, Count]) -> list[dict[str, Any]]:
     return [
         {
             "label": found.label,
             "url": _address(PortalQuery(query.without, show, query.q)),
             "current": show == query.show,
-            "count": shown(counts[show]),
+            "count": counts[show].text,
         }
         for show, found in (WITHOUT if query.without else WITH).items()
     ]
