@@ -26,7 +26,6 @@ from mail.facts import Facts, SenderFacts
 from mail.words import FirmFacts
 from mail.worker import send_due
 from models import (
-    Base,
     Client,
     Firm,
     Invite,
@@ -40,6 +39,7 @@ from models import (
     utc_now,
 )
 from models.database import init_database
+from tests.support.tables import create_tables
 
 Line = tuple[str, str, str, str, str]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -168,7 +168,7 @@ def _app(url: str, folder: Path, sink: Sink, connections: int) -> Flask:
     init_database(app, app.config["PORTAL"].database_url)
     background.init_app(app)
     with app.app_context():
-        Base.metadata.create_all(db.engine)
+        create_tables(db.engine)
         if db.session.scalar(sa.select(Firm.id)) is None:
             db.session.rollback()
             with unit_of_work() as session:

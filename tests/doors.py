@@ -16,9 +16,10 @@ from werkzeug.test import TestResponse
 
 import background
 import config
-from models import Base, Login, db
+from models import Login, db
 from models.database import init_database
 from models.errors import Invalid, Refused
+from tests.support.tables import create_tables
 from tests.support.world import PASSWORD
 from web import doors, health, look
 from web.access_rules import admin_page, api_call, permission, portal_page, public_page, staff_page
@@ -54,7 +55,7 @@ def make_doors(settings: Mapping[str, Any]) -> Flask:
     background.init_app(app)
     doors.init_app(app, _add_pages)
     with app.app_context():
-        Base.metadata.create_all(db.engine)
+        create_tables(db.engine)
     return app
 
 

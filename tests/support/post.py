@@ -13,8 +13,9 @@ from flask import Flask
 import background
 import config
 from mail import mailbox
-from models import Base, Invite, MailKind, db, unit_of_work, utc_now
+from models import Invite, MailKind, db, unit_of_work, utc_now
 from models.database import init_database
+from tests.support.tables import create_tables
 from tests.support.world import World, make_client
 
 KEY = "the tests' own key, long enough to be one"
@@ -25,7 +26,7 @@ def post_office(folder: Path, url: str | None = None, **settings: Any) -> Iterat
     """The application on an empty database (SQLite in `folder`, or `url`)."""
     app = plain_app(folder, **({"DATABASE_URL": url} if url else {}), **settings)
     with app.app_context():
-        Base.metadata.create_all(db.engine)
+        create_tables(db.engine)
     yield app
     background.stop(app)
     mailbox.stop(app.config["PORTAL"])
