@@ -11,14 +11,14 @@ Carrying out twice is safe: rows that are marked are not looked at again, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload, selectinload
 
 from invites import importing, schedule
 from invites.access_until import close_ended
-from invites.inviting import Invitee, follow, insert_invites, items_by_invite
+from invites.bulk_batch import Batch
+from invites.inviting import Invitee, follow, insert_invites, items_by_invite, take_words
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew
 from invites.orders import InviteOrder
 from invites.scope import FirmView
@@ -52,36 +52,6 @@ INVITED = "invited you to the Client Portal"
 AGAIN = "sent you a new link"
 WAY_IN = "sent you the way to the Client Portal"
 GONE = "Not on the record any more, or not yours to see."
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one job, with the view of the member who asked for it."""
-
-    view: FirmView
-    job: Job
-    items: Sequence[JobItem]
-
-    @property
-    def message(self) -> str:
-        """The personal message, perhaps empty."""
-        return str(self.job.params.get("message", ""))
-
-    @property
-    def template(self) -> tuple[str, str] | None:
-        """Id and name of the message template whose text was inserted."""
-        found = self.job.params.get("template")
-        return (found[0], found[1]) if found else None
-
-    @property
-    def days(self) -> int | None:
-        """How long links work; None for the firm's own."""
-        return self.job.params.get("days")
-
-    @property
-    def actor(self) -> str:
-        """For the event log."""
-        return f"member:{self.view.member.id}"
 
 
 def step(most: int = BATCH) -> int:
@@ -203,7 +173,8 @@ def _invite(batch: Batch) -> None:
         elif now - invite.last_asked_at < SAME_REQUEST:
             _mark([item], RowOutcome.SKIPPED, f"{contact.label} was invited a moment ago: no second mail.")
         else:
-            invite.scope, invite.message = Scope.PORTAL, batch.message or invite.message
+            invite.scope = Scope.PORTAL
+            take_words(invite, batch.message, batch.template)
             follow(invite, order, now)
             renew(invite, batch.days, occasion, items_of[invite.id])
             mails.append(mail_for(occasion, invite, invite.message))
@@ -304,7 +275,7 @@ def _resend(batch: Batch) -> None:
                 _mark([item], RowOutcome.SKIPPED, "Mailed a moment ago: no second mail.")
                 continue
             items = items_of[invite.id]
-            invite.message = batch.message or invite.message
+            take_words(invite, batch.message, batch.template)
             occasion = Occasion(invite.client, member, invite.workflow, AGAIN, items)
             renew(invite, batch.days, occasion, items)
             mails.append(mail_for(occasion, invite, invite.message))

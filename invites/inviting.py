@@ -316,7 +316,7 @@ def _join(
         fresh = [item for item in occasion.items if item.id not in there]
         db.session.add_all(InviteItem(invite_id=invite.id, item_id=item.id, created_at=now) for item in fresh)
         if invite.is_expired(now) or (not fresh and now - invite.last_asked_at >= SAME_REQUEST):
-            invite.message = order.message or invite.message
+            take_words(invite, order.message, order.template)
             renew(invite, order.expires_in_days, occasion, [*items[invite.id], *fresh])
             outcomes[key] = _result(person, Outcome.RESENT, "Invited again with a fresh link.", invite)
         elif fresh:
@@ -335,7 +335,7 @@ def _join(
 
 
 def follow(invite: Invite, order: InviteOrder, now: datetime) -> None:
-    """What a later order says of an open invite's access and message holds; without a word it stays as it is.
+    """What a later order says of an open invite's access holds; without a word it stays as it is.
 
     Only a date that is over goes: whoever invites again without a date wants the person to get in.
     """
@@ -344,8 +344,13 @@ def follow(invite: Invite, order: InviteOrder, now: datetime) -> None:
         invite.expires_at = min(invite.expires_at, order.access_ends_at)
     elif invite.access_is_over(now):
         invite.access_ends_at = None
-    if order.message and order.template is not None:
-        invite.template_id, invite.template_name = order.template
+
+
+def take_words(invite: Invite, message: str, template: tuple[str, str] | None) -> None:
+    """A new message replaces the one before, and so does the template it came from; without one both stay."""
+    if message:
+        invite.message = message
+        invite.template_id, invite.template_name = template or (None, "")
 
 
 def items_by_invite(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:

@@ -18,10 +18,21 @@ from invites.bulk import ACTIONS, Preview, Target
 from invites.bulk_run import INVITED
 from invites.portals import PortalQuery
 from invites.scope import FirmView
+from invites.step import RECORD
 from mail import outbox
 from mail.preview import Preview as MailPreview
 from mail.preview import preview as mail_preview
-from models import JobAction, JobItem, JobState, MailKind, RowOutcome, db, unit_of_work, utc_now
+from models import (
+    JobAction,
+    JobItem,
+    JobState,
+    MailKind,
+    MessageTemplate,
+    RowOutcome,
+    db,
+    unit_of_work,
+    utc_now,
+)
 from models.errors import Invalid, Missing
 from schemas.base import load
 from schemas.jobs import BulkFormSchema
@@ -29,6 +40,7 @@ from web.access_rules import permission, staff_page
 from web.safe_cells import harmless
 from web.staff import once
 from web.staff.common import firm_view, page
+from web.staff.window_form import templates_for
 
 bp = Blueprint("staff_portals_bulk", __name__)
 
@@ -72,19 +84,29 @@ def act() -> str | Response | tuple[str, int]:
     target = _target(request.form)
     if target is None:
         raise Invalid({"pick": ["Select somebody first."]}, "Nobody is selected.")
-    typed = {"message": request.form.get("message", ""), "days": request.form.get("days", "") or None}
+    message = request.form.get("message", "")
+    typed = {"message": message, "days": request.form.get("days", "") or None}
+    found = {one.id: one for one in templates_for(view, RECORD)} if action in WITH_MESSAGE else {}
+    used = found.get(request.form.get("template_id", ""))
+    if request.form.get("do") == "insert":
+        used = found.get(request.form.get("template", "")) or used
+        body = used.body if used is not None and request.form.get("template") else ""
+        typed["message"] = "\n\n".join(text for text in (message.strip(), body) if text)
+        return _page(view, action, target, typed, {}, used)
     try:
         params = load(BulkFormSchema(), typed)
         problem = _mail(view, params).problem if action in WITH_MESSAGE else ""
         if problem:
             raise Invalid({"message": [problem]})
     except Invalid as error:
-        return _page(view, action, target, typed, error.fields), 422
+        return _page(view, action, target, typed, error.fields, used), 422
     if request.form.get("do") == "test":
         with unit_of_work():
             _send_test(view, params)
         flash(f"A test is on its way to {view.member.login.email_display}.", "success")
-        return _page(view, action, target, typed, {})
+        return _page(view, action, target, typed, {}, used)
+    if used is not None and params["message"]:
+        params["template"] = [used.id, used.name]
     with unit_of_work():
         claim = once.claim(view.member)
         job = bulk.start(view, action, target, params)
@@ -92,7 +114,14 @@ def act() -> str | Response | tuple[str, int]:
     return redirect(url, 303)
 
 
-def _page(view: FirmView, action: JobAction, target: Target, typed: dict[str, Any], errors: Any) -> str:
+def _page(
+    view: FirmView,
+    action: JobAction,
+    target: Target,
+    typed: dict[str, Any],
+    errors: Any,
+    used: MessageTemplate | None = None,
+) -> str:
     found: Preview = bulk.preview(view, action, target)
     picks = [("pick", one) for one in target.ids] or [("all", "1")]
     days = typed.get("days") or view.member.firm.invite_days or config.current().invite_days
@@ -106,6 +135,8 @@ def _page(view: FirmView, action: JobAction, target: Target, typed: dict[str, An
         typed={"message": typed.get("message", ""), "days": days},
         errors=errors,
         with_message=action in WITH_MESSAGE,
+        templates=[(one.id, one.name) for one in templates_for(view, RECORD)],
+        template_id=used.id if used else "",
         with_days=action in WITH_DAYS,
         ends=action in {JobAction.REVOKE, JobAction.REMOVE},
         back=url_for("staff_portals.portals", **target.query.values()),

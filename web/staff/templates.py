@@ -73,9 +73,7 @@ def add_message() -> str | Response | tuple[str, int]:
 def edit_message(template_id: str) -> str | Response | tuple[str, int]:
     """Change a message template."""
     view = firm_view()
-    row = _message(view, template_id)
-    if row.owner_id is None:
-        view.need_permission(PERMISSION)
+    row = _own_message(view, template_id)
     if request.method == "GET":
         typed = {
             "name": row.name, "body": row.body, "workflow": row.workflow or "", "mine": row.owner_id is not None,
@@ -89,6 +87,38 @@ def edit_message(template_id: str) -> str | Response | tuple[str, int]:
         for name, value in _columns(view, data).items():
             setattr(row, name, value)
     flash(f"{data['name']} is changed.", "success")
+    return redirect(url_for("staff_templates.templates"), 303)
+
+
+@bp.get("/templates/messages/<template_id>/delete")
+@staff_page
+def ask_delete_message(template_id: str) -> str:
+    """Ask before a message template goes."""
+    view = firm_view()
+    row = _own_message(view, template_id)
+    return page(
+        "staff/confirm.html",
+        nav="templates",
+        title=f"Delete the template {row.name}?",
+        text="The Client Portal window offers it no longer. Mails and invites that hold its text stay as they are, and"
+        " the numbers by template go on naming it.",
+        points=[],
+        action=url_for("staff_templates.delete_message", template_id=template_id),
+        button="Delete",
+        cancel_url=url_for("staff_templates.edit_message", template_id=template_id),
+    )
+
+
+@bp.post("/templates/messages/<template_id>/delete")
+@staff_page
+def delete_message(template_id: str) -> Response:
+    """Delete a message template."""
+    view = firm_view()
+    with unit_of_work() as session:
+        row = _own_message(view, template_id)
+        name = row.name
+        session.delete(row)
+    flash(f"{name} is deleted.", "success")
     return redirect(url_for("staff_templates.templates"), 303)
 
 
@@ -143,6 +173,14 @@ def _message(view: FirmView, template_id: str) -> MessageTemplate:
     row = db.session.scalars(view.message_templates().where(MessageTemplate.id == template_id)).one_or_none()
     if row is None:
         raise Missing()
+    return row
+
+
+def _own_message(view: FirmView, template_id: str) -> MessageTemplate:
+    """One that the member may change. Raises Missing, or PermissionMissing for the firm's."""
+    row = _message(view, template_id)
+    if row.owner_id is None:
+        view.need_permission(PERMISSION)
     return row
 
 
