@@ -184,6 +184,11 @@ def stopping() -> bool:
     return bool(_of(current_app).stopping.is_set())
 
 
+def rest(seconds: float) -> None:
+    """Wait so long, or until this process's worker is asked to stop."""
+    _of(current_app).stopping.wait(seconds)
+
+
 def check(app: Flask) -> None:
     """Raises where the queue can't be reached (for /readyz)."""
     _of(app).huey.storage.queue_size()

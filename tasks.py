@@ -25,6 +25,7 @@ from workflows.esign_request.completion import seal_all_pending
 
 log = structlog.get_logger(__name__)
 
+GATHERS = 0.1  # seconds; what many small Sends ask for at the same time goes out together
 KEEP_IDEMPOTENT_CALLS = timedelta(hours=48)
 
 
@@ -43,7 +44,7 @@ def register(app: Flask) -> None:
 
 def send_mail() -> None:
     """Send what is due, until nothing is."""
-    send_due(config.current(), utc_now())
+    send_due(config.current(), utc_now(), gathers=GATHERS)
 
 
 def make_facts() -> None:

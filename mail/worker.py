@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -33,10 +34,12 @@ LONGEST_BATCH = 10.0  # seconds within which its mails are begun
 SOON = timedelta(seconds=60)  # what is due before the next sweep gets a wake-up of its own
 
 
-def send_due(settings: Settings, now: datetime | None = None) -> int:
+def send_due(settings: Settings, now: datetime | None = None, gathers: float = 0) -> int:
     """Send everything that is due at `now` (default: the clock) and what falls due meanwhile; how many were sent.
 
-    An edge: opens its own units of work. Call it in an application context, outside of one.
+    Where a batch was small it looks again after `gathers` seconds: each Send wakes the worker, and a batch of ten costs
+    nearly what one of a hundred does. An edge: opens its own units of work. Call it in an application context, outside
+    of one.
     """
     shift = (now or utc_now()) - utc_now()
 
@@ -52,10 +55,12 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
             size, more = 100, True
             while more and not background.stopping() and relay.broken is None:
                 begun = time.monotonic()
-                done = _one_batch(settings, relay, clock, size)
-                if done is None:
+                batch = _one_batch(settings, relay, clock, size)
+                if batch is None:
                     break
-                sent += done
+                sent += batch.sent
+                if gathers and batch.taken < size:
+                    background.rest(gathers)
                 size = _next_size(size, time.monotonic() - begun)
                 more = claim.anything_due(clock())
     soonest = claim.next_due()
@@ -65,14 +70,19 @@ def send_due(settings: Settings, now: datetime | None = None) -> int:
     return sent
 
 
+class _Batch(NamedTuple):
+    taken: int
+    sent: int
+
+
 def _next_size(size: int, took: float) -> int:
     if took > SLOW_BATCH:
         return max(size // 2, BATCHES[0])
     return min(size * 2, BATCHES[1]) if took < QUICK_BATCH else size
 
 
-def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], size: int) -> int | None:
-    """One batch; how many were sent, or None where there was nothing to take."""
+def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], size: int) -> _Batch | None:
+    """One batch; None where there was nothing to take."""
     pause = outbox.relay_pause()
     if pause is not None and pause.until > clock():
         return None
@@ -82,7 +92,7 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], 
         claimed = claim.claim(1 if pause else size, clock(), settings.lease_seconds)
     reach("delivery.after_claim")
     if not claimed:  # all that was looked at may have been dead
-        return 0 if claim.more_due(clock()) else None
+        return _Batch(0, 0) if claim.more_due(clock()) else None
     # Beyond the lease nothing is begun; and a slow relay gives batches back in time, for other firms' mail.
     begin_within = min(settings.lease_seconds - settings.mail_deadline_seconds, LONGEST_BATCH)
     begin_until = time.monotonic() + begin_within
@@ -104,7 +114,7 @@ def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], 
         with unit_of_work():
             outbox.resume_relay()
         log.info("the mail server takes mail again", since=pause.since.isoformat())
-    return sent
+    return _Batch(len(claimed), sent)
 
 
 def _catch_up(settings: Settings, clock: Callable[[], datetime]) -> None:
