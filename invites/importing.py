@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import selectinload
 
 from invites.scope import FirmView
-from models import Client, ClientAssignment, Contact, Firm, Sees, db, new_id
+from models import Client, ClientAssignment, Contact, Firm, Sees, append_event, db, new_id
 from models.address import Address, BadAddress, parse_address
 
 NEEDED = ("client", "contact", "email")
@@ -45,8 +45,9 @@ def import_rows(
     cleaned = [{key: (row.get(key) or "").strip() for key in (*NEEDED, "external_id")} for row in rows]
     clients = _known_clients(firm, cleaned)
     hidden = _hidden(view, clients)
+    added: set[str] = set()
     for row in cleaned:
-        yield _import_row(firm, clients, hidden, row, view)
+        yield _import_row(firm, clients, hidden, added, row, view)
 
 
 def _known_clients(firm: Firm, rows: Sequence[Mapping[str, str]]) -> dict[str, Client]:
@@ -87,6 +88,7 @@ def _import_row(
     firm: Firm,
     clients: dict[str, Client],
     hidden: set[str],
+    added: set[str],
     row: Mapping[str, str],
     view: FirmView | None,
 ) -> Line:
@@ -111,6 +113,8 @@ def _import_row(
             created_by_id=view.member.id if view else None,
         )  # fmt: skip
         db.session.add(client)
+        _tell(client, "client_added", view, title=client.name)
+        added.add(client.id)
         if view is not None and view.member.sees is Sees.ASSIGNED:
             db.session.add(ClientAssignment(client_id=client.id, team_member_id=view.member.id))
         clients[key] = client
@@ -119,8 +123,12 @@ def _import_row(
     ):
         return Line(THERE)
     if row["contact"] or address:
+        contact_id = new_id()
+        if client.id not in added:  # one that comes with its client is told by the client's line
+            _tell(client, "contact_added", view, contact_id=contact_id)
         client.contacts.append(
             Contact(
+                id=contact_id,
                 firm_id=firm.id,
                 name=row["contact"],
                 email=address.key if address else None,
@@ -129,6 +137,18 @@ def _import_row(
             )
         )
     return Line(ADDED)
+
+
+def _tell(client: Client, name: str, view: FirmView | None, **data: str) -> None:
+    """What the record's Activity says, as when somebody had typed it."""
+    append_event(
+        name,
+        firm_id=client.firm_id,
+        workflow="client-record",
+        actor=f"member:{view.member.id}" if view else "system",
+        client_id=client.id,
+        **data,
+    )
 
 
 def _is_known(contact: Contact, name: str, address: Address | None) -> bool:

@@ -204,19 +204,11 @@ class PortalView:
 
     @staticmethod
     def _reached(whose: sa.ColumnElement[bool]) -> sa.Select[str]:
-        granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
-        whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
-        # Who is to sign sees what is to be signed, however this person came in (invited later, from the record).
-        signs = sa.exists().where(Signer.item_id == WorkItem.id, Signer.email == PortalAccess.email)
         return (
             sa.select(WorkItem.id)
             .join(PortalAccess, PortalAccess.client_id == WorkItem.client_id)
             .join(PortalUser, PortalUser.id == PortalAccess.portal_user_id)
-            .where(
-                whose,
-                WorkItem.visible.is_(True),
-                sa.or_(whole, granted, signs),
-            )
+            .where(whose, reaches())
         )
 
     def item(self, item_id: str, workflow: str | None = None) -> WorkItem:
@@ -229,6 +221,15 @@ class PortalView:
     def access_for(self, item: WorkItem) -> PortalAccess:
         """The access through which this login sees `item`. Raises Missing."""
         return _one(self.accesses().where(PortalAccess.client_id == item.client_id))
+
+
+def reaches() -> sa.ColumnElement[bool]:
+    """The item is visible to this access of its client, were it active: over `work_item` and `portal_access`."""
+    granted = sa.exists().where(ItemGrant.item_id == WorkItem.id, ItemGrant.access_id == PortalAccess.id)
+    whole = sa.and_(PortalAccess.scope == Scope.PORTAL, WorkItem.audience == Audience.PORTAL)
+    # Who is to sign sees what is to be signed, however this person came in (invited later, from the record).
+    signs = sa.exists().where(Signer.item_id == WorkItem.id, Signer.email == PortalAccess.email)
+    return sa.and_(WorkItem.visible.is_(True), sa.or_(whole, granted, signs))
 
 
 def seen_by(access: PortalAccess) -> sa.Select[str]:

@@ -20,6 +20,7 @@ from models import (
     Client,
     ClientAssignment,
     Contact,
+    Event,
     Job,
     JobItem,
     TeamMember,
@@ -170,6 +171,10 @@ def test_a_file_is_looked_at_then_imported(app: Flask, dana: Staff, world: World
         "Byron Family": [("Ada Byron", "ada@x.example"), ("Will King", "will@x.example")],
         "Hopper": [("Grace", "grace@hopper.example")],
     }
+    with app.app_context():  # the records' Activity says so, as when somebody had typed it
+        told = db.session.execute(sa.select(Event.name, Event.actor).order_by(Event.id)).all()
+        assert [row.name for row in told if row.name.endswith("_added")] == ["contact_added", "client_added"]
+        assert {row.actor for row in told} == {f"member:{world.admin_id}"}
     shown = dana.open(done.path)
     assert "Finished 4 of 6 done, 2 not done" in shown.words
     assert "refused: the client has no name" in shown.words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import datetime
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from models import (
     Event,
     Firm,
     FirmLogo,
+    Invite,
     Login,
     MessageTemplate,
     Outbox,
@@ -27,6 +29,7 @@ from models import (
     unit_of_work,
 )
 from models.database import statements
+from tests.portal import invite
 from tests.staff import Shown, Staff
 from tests.support.smtp import MailServer
 from tests.support.world import World, make_client, make_login, make_world
@@ -75,6 +78,24 @@ def test_the_firm_is_changed_and_shown(app: Flask, dana: Staff, world: World) ->
         event = db.session.scalars(sa.select(Event).where(Event.name == "firm_changed")).one()
         assert "time_zone" in event.data["fields"]
     assert dana.open("/settings/firm").press(reminder_days="").words.count("Reminders None") == 1
+
+
+def test_other_reminder_days_move_the_open_invites(app: Flask, dana: Staff, world: World) -> None:
+    byron = make_client(world, "Byron Family", ("Ada Byron", "ada@byron.example"))
+    invite(world, byron, "ada@byron.example")
+
+    def look() -> tuple[datetime | None, datetime | None]:
+        with app.app_context():
+            row = db.session.scalars(sa.select(Invite)).unique().one()
+            return row.remind_at, row.reminded_until
+
+    before = look()
+    dana.open("/settings/firm").press(phone="+1 555 0199")
+    assert look() == before  # the days were saved for the first time, and are the same
+    dana.open("/settings/firm").press(reminder_days="1, 5")
+    after, until = look()
+    assert after == until  # looked at again now, by the new days, and nothing is caught up
+    assert after != before[0]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from schemas.invites import AccessUntilSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
 from web.staff.common import checked, firm_view, page
+from web.staff.way_back import came_from
 
 bp = Blueprint("staff_access_until", __name__)
 
@@ -80,7 +81,7 @@ def _form(
                 name = change(data.get(access_until.FIELD))
             text = "has access without an end date" if removing else "has the new date"
             flash(f"{name} {text}.", "success")
-            return redirect(url_for("staff_record.record", client_id=client_id), 303)
+            return redirect(came_from(url_for("staff_record.record", client_id=client_id)), 303)
         except Invalid as error:
             errors = field_errors(error.fields)
     return page("staff/access_until.html", typed=typed, errors=errors, **context), 422

@@ -49,6 +49,7 @@ _WORDS = {
     "client_request_submitted": "{who} submitted the client request {title}",
     "client_request_reopened": "{who} reopened the client request {title}",
     "client_request_cancelled": "{who} cancelled the client request {title}",
+    "item_reminded": "{who} reminded {person} of {title}",
     "file_uploaded": "{who} uploaded {title}",
     "file_made_visible": "{who} made {title} visible",
     "file_made_invisible": "{who} made {title} invisible",

@@ -19,6 +19,7 @@ from web.access_rules import staff_page
 from web.forms import field_errors
 from web.staff import once
 from web.staff.common import checked, firm_view, page
+from web.staff.way_back import came_from
 
 bp = Blueprint("staff_change_address", __name__)
 
@@ -84,7 +85,14 @@ def _context(client: Client, row: Invite | PortalAccess, points: list[str]) -> d
             f"{who} has joined as {email}. That access to {client.name} ends now, and the new address is invited with"
             " the same items. The login itself and other clients are not touched."
         )
-    return {"client": client, "who": who, "email": email, "text": text, "points": points}
+    return {
+        "client": client,
+        "who": who,
+        "email": email,
+        "text": text,
+        "points": points,
+        "back": came_from(url_for("staff_record.record", client_id=client.id)),
+    }
 
 
 def _form(shown: Callable[[], dict[str, Any]], change: Callable[[str], tuple[InviteResult, str]]) -> Answer:
@@ -98,7 +106,7 @@ def _form(shown: Callable[[], dict[str, Any]], change: Callable[[str], tuple[Inv
                 claim = once.claim(firm_view().member)
                 result, client_id = change(data["email"])
                 text = f"{result.who}: {result.email}. {result.reason}"
-                url = claim.leads_to(url_for("staff_record.record", client_id=client_id), text)
+                url = claim.leads_to(came_from(url_for("staff_record.record", client_id=client_id)), text)
             flash(text, "success")
             return redirect(url, 303)
         except Invalid as error:

@@ -7,10 +7,10 @@ else is one button. `Invite again` is the Client Portal window with this one per
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, url_for
 from werkzeug.wrappers import Response
 
 from invites import access as accesses
@@ -26,6 +26,7 @@ from web.staff.activity import story_lines
 from web.staff.common import firm_view, page
 from web.staff.record import INVITED
 from web.staff.rows import PersonLine, people_lines
+from web.staff.way_back import came_from, carried
 from workflows.registry import installed
 
 bp = Blueprint("staff_people", __name__)
@@ -67,7 +68,7 @@ def person(client_id: str, key: str) -> str:
     """One person's standing and what can be done."""
     view = firm_view()
     client = view.client(client_id)
-    line = next((one for one in people_lines(view, client) if one.key == key), None)
+    line = next((one for one in people_lines(view, client) if key in _names_of(one)), None)
     if line is None:
         raise Missing()
     standing = line.standing
@@ -80,9 +81,10 @@ def person(client_id: str, key: str) -> str:
         standing=standing,
         mail=mail,
         waiting=waiting,
-        actions=_actions(line, client_id),
+        actions=[replace(action, url=carried(action.url)) for action in _actions(line, client_id)],
+        back=came_from(url_for("staff_record.record", client_id=client_id)),
         note=_note(line),
-        until_url=_until_url(line.standing),
+        until_url=carried(_until_url(line.standing)) if _until_url(line.standing) else "",
         story=story_lines(timeline(client, line.address, standing.access)),
     )
 
@@ -97,8 +99,6 @@ def resend(invite_id: str) -> Response:
         lifecycle.resend(invite, view.member, _what(invite))
         client_id, who = invite.client_id, invite.name or invite.email_display
     flash(f"{who} gets a fresh link. Older links say that a newer mail was sent.", "success")
-    if request.form.get("back") == "expired":
-        return redirect(url_for("staff_expired.expired"), 303)
     return _to_record(client_id)
 
 
@@ -127,9 +127,9 @@ def ask_revoke(invite_id: str) -> str:
         text=f"Every link in the mails to {invite.email_display} stops working now. Mails that wait are not sent."
         " You can invite again at any time.",
         points=[f"Waiting for {who}: {title}" for title in titles],
-        action=url_for("staff_people.revoke", invite_id=invite_id),
+        action=carried(url_for("staff_people.revoke", invite_id=invite_id)),
         button="Revoke invite",
-        cancel_url=url_for("staff_record.record", client_id=invite.client_id),
+        cancel_url=came_from(url_for("staff_record.record", client_id=invite.client_id)),
     )
 
 
@@ -158,9 +158,9 @@ def ask_end(access_id: str, what: str) -> str:
         title=ending.title.format(**words),
         text=ending.text.format(**words),
         points=[f"Waiting for {words['who']}: {work}" for work in waiting],
-        action=url_for("staff_people.end", access_id=access_id, what=what),
+        action=carried(url_for("staff_people.end", access_id=access_id, what=what)),
         button=ending.button,
-        cancel_url=url_for("staff_record.record", client_id=access.client_id),
+        cancel_url=came_from(url_for("staff_record.record", client_id=access.client_id)),
     )
 
 
@@ -201,6 +201,12 @@ def send_sign_in(access_id: str) -> Response:
         words, client_id = _words(access), access.client_id
     flash("{who} gets a mail that leads to sign-in and to what is waiting.".format(**words), "success")
     return _to_record(client_id)
+
+
+def _names_of(line: PersonLine) -> set[str | None]:
+    """What a person's panel is called by: the line's key, the address, the id of the access or the invite."""
+    rows = (line.standing.access, line.standing.invite)
+    return {line.key, line.address, *(row.id for row in rows if row is not None)}
 
 
 def _actions(line: PersonLine, client_id: str) -> list[Action]:
@@ -315,4 +321,4 @@ def _words(access: PortalAccess) -> dict[str, str]:
 
 
 def _to_record(client_id: str) -> Response:
-    return redirect(url_for("staff_record.record", client_id=client_id), 303)
+    return redirect(came_from(url_for("staff_record.record", client_id=client_id)), 303)

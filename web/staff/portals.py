@@ -60,6 +60,7 @@ def portals() -> str:
         clients=[row.client for row in rows] if query.without else [],
         more=_address(query, after=cursor) if cursor else None,
         first=_address(query) if after else None,
+        here=_address(query, after=after or None),
         matching=counts[query.show].text,
         actions=bulk.offered(query.without) if view.member.may("bulk") else (),
         may={name: view.member.may(name) for name in ("export", "import")},

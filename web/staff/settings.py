@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 import config
-from invites import schedule
+from invites import reminders, schedule
 from invites.team import team_of
 from models import Firm, Licence, append_event, db, unit_of_work
 from models.errors import Invalid
@@ -52,9 +52,12 @@ def firm() -> Answer:
     data["colour"] = data["colour"].lower()
     with unit_of_work():
         row = db.session.get_one(Firm, view.firm_id)
+        days = schedule.days_of(row)
         changed = [name for name, value in data.items() if getattr(row, name) != value]
         for name in changed:
             setattr(row, name, data[name])
+        if schedule.days_of(row) != days:
+            reminders.schedule_changed(row)
         if changed:
             append_event(
                 "firm_changed",
