@@ -166,7 +166,7 @@ class FirmView:
         """Raises LicenceMissing with a clear sentence unless the firm holds `key`."""
         if key and key not in self.licences():
             raise LicenceMissing(
-                f"{what} are not in your firm's licence ({key}). An administrator can see licences under Settings."
+                f"{what} are not in your firm's licence. An administrator can see licences under Settings."
                 " Inviting people from the client record works all the same."
             )
 

@@ -14,6 +14,7 @@ from models import Client, Contact, Scope, TeamMember, WorkItem
 from models.address import Address, BadAddress, likely_typo, parse_address
 
 RECORD = "client-record"  # the sender of an invite from the client record
+NAMED_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -244,11 +245,12 @@ def summary(step: InviteStep, people: Iterable[Person]) -> list[str]:
     if not now and not later:
         lines.append(f"Nobody on the client's side will see {thing}.")
     if never:
-        why = ", ".join(f"{label} ({reason})" for label, reason in never[:4])
-        more = f" and {len(never) - 4} more" if len(never) > 4 else ""
-        lines.append(f"Not: {why}{more}.")
+        lines.append(f"Not: {_join([f'{label} ({reason})' for label, reason in never])}.")
     return lines
 
 
 def _join(labels: list[str]) -> str:
+    """Names as a sentence says them; of many the first few, the rows above show the others."""
+    if len(labels) > NAMED_MOST + 1:
+        return f"{', '.join(labels[:NAMED_MOST])} and {len(labels) - NAMED_MOST} more"
     return labels[0] if len(labels) == 1 else ", ".join(labels[:-1]) + " and " + labels[-1]

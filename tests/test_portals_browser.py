@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import DESKTOP, PHONE, Screens, assert_accessible, assert_no_sideways_scroll
+from tests.support.browser import DESKTOP, Screens, assert_accessible, assert_no_sideways_scroll
 from tests.support.live import Live
 
 pytestmark = [pytest.mark.one_database]
@@ -56,25 +56,6 @@ def test_a_job_from_choosing_to_its_results(screens: Screens, live_server: Live)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download results").click()
     assert "Result" in Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[0]
-
-
-@pytest.mark.parametrize("size, name", [(DESKTOP, "desk"), (PHONE, "phone")])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(
-    screens: Screens, live_server: Live, size: dict[str, int], name: str, scheme: str
-) -> None:
-    page = signed_in(screens, live_server, size, color_scheme=scheme)
-    paths = {
-        "with": "/portals", "without": "/portals?tab=without", "search": "/portals?q=b", "nobody": "/portals?q=zzz",
-        "revoke": "/portals/bulk?action=revoke&all=1", "resend": "/portals/bulk?action=resend&all=1",
-        "invite": "/portals/bulk?tab=without&action=invite&all=1", "import": "/portals/import",
-        "numbers": "/portals/numbers",
-    }  # fmt: skip
-    for what, path in paths.items():
-        answer = page.goto(path)
-        assert answer is not None
-        assert answer.ok, path
-        looked_at(page, screens, f"portals-{what}-{name}-{scheme}")
 
 
 def test_an_import_and_an_export_by_keyboard(screens: Screens, live_server: Live, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from models import (
 )
 from models.database import statements
 from tests.portal import file, invite, survey
-from tests.staff import Staff
+from tests.staff import Shown, Staff
 from tests.support.world import World, give_access, make_client, make_world
 
 pytestmark = pytest.mark.one_database
@@ -147,6 +147,22 @@ def test_without_a_licence_the_page_says_so(app: Flask, dana: Staff, world: Worl
         assert f"{name} are not in your firm's licence" in shown.words
     assert "Not in your licence" in dana.open("/settings").words
     assert "Invite sent" in dana.open(f"/clients/{client_id}/invite").press("do=send").words
+
+
+def test_an_error_leads_back_to_the_page_before(app: Flask, dana: Staff, world: World) -> None:
+    client_id = make_client(world, "Byron Family", ("Ada", ADA))
+
+    def back(referrer: str, path: str = f"/clients/{client_id}/nothing") -> list[str]:
+        answer = dana.client.get(path, headers={"Referer": referrer})
+        return Shown(dana, answer).tree.xpath("//main//div[@class='actions']/a/@href")
+
+    assert back(f"http://localhost/clients/{client_id}") == [f"/clients/{client_id}", "/"]
+    assert back("http://elsewhere.example/clients") == ["/"]
+    assert back(f"http://localhost/clients/{client_id}/nothing") == ["/"]
+    assert back("http://localhost/") == ["/"]
+    mia = Staff.of(app, "mia@northwind.example")
+    words = mia.open("/settings/team/new").words
+    assert "This needs the permission \u201cAdd team members and say what they may do\u201d." in words
 
 
 def test_home_names_what_is_stuck_with_the_one_action(app: Flask, dana: Staff, world: World) -> None:

@@ -217,3 +217,20 @@ def test_an_expired_invite_says_until_when_it_worked(
     shown = panel(dana, byron, "William")
     assert "The link has run out. Resend invite sends a fresh one." in shown.words
     assert "Expired" in shown.words
+
+
+def test_the_list_of_portals_opens_the_panel_by_the_invite_or_the_access(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
+    invite_id, access_id = invite(world, byron, WILL), give_access(world, byron, ADA, "Ada Byron")
+    listed = dana.open("/portals")
+    found = {
+        link.text_content(): link.get("href")
+        for link in listed.tree.xpath("//td[contains(@class, 'who')]/a[@data-opens-dialog]")
+    }
+    assert found == {
+        "William King": f"/clients/{byron}/people/{invite_id}",
+        "Ada Byron": f"/clients/{byron}/people/{access_id}",
+    }
+    assert buttons(dana.open(found["William King"])) == buttons(panel(dana, byron, "William King"))
+    assert "Ada Byron" in dana.open(f"{found['Ada Byron']}/sign-in").words

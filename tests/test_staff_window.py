@@ -16,6 +16,7 @@ from models import (
     Invite,
     InviteItem,
     ItemGrant,
+    MailState,
     MessageTemplate,
     Outbox,
     Scope,
@@ -93,7 +94,7 @@ def test_send_makes_item_invites_and_mails_together(app: Flask, dana: Staff, byr
     done = shown.press("do=send", **{f"people__{shown.row('William')}__tick": None})
     assert done.status == 200
     assert done.path.startswith(f"/clients/{byron}/client-requests?sent=")
-    assert "Invite sent Mail on its way Ada Byron ada@byron.example Invite sent. Invited Done" in done.words
+    assert "Invite sent Mail on its way Ada Byron ada@byron.example Invited Done" in done.words
     assert "Organizer 2026" in done.words
     assert mails(app) == [(ADA, "invite", "queued")]
     with app.app_context():
@@ -280,6 +281,36 @@ def test_somebody_with_single_items_can_be_given_this_one(
         grants = db.session.execute(sa.select(ItemGrant.access_id)).scalars().all()
         assert grants == [access_id]
     assert ANNA not in invites(app)
+
+
+def test_many_people_are_named_shortly_and_bad_words_are_refused_together(
+    app: Flask, dana: Staff, world: World
+) -> None:
+    many = make_client(world, "Many", *((f"Person {n}", f"p{n}@many.example") for n in range(1, 9)))
+    shown = dana.open(f"/clients/{many}/invite")
+    assert (
+        "Person 1, Person 2, Person 3, Person 4 and 4 more see the Client Portal after accepting."
+        in shown.words
+    )
+    again = shown.press("do=add", new_email="Anna Books, anna@@books.example, good@fine.example")
+    (sentence,) = again.errors()
+    assert sentence.startswith("These are no e-mail addresses: Anna, Books. 'anna@@books.example' is not")
+    assert again.fields("/invite")["new_email"] == "Anna, Books, anna@@books.example"
+    assert "good@fine.example" in again.ticked()
+
+
+def test_a_bounced_address_can_be_changed_from_the_window(
+    app: Flask, dana: Staff, byron: str, world: World
+) -> None:
+    invite_id = invite(world, byron, WILL)
+    with app.app_context(), unit_of_work() as session:
+        session.execute(
+            sa.update(Outbox).where(Outbox.invite_id == invite_id).values(state=MailState.BOUNCED, attempts=1)
+        )
+    shown = window(dana, byron)
+    assert "William King" not in shown.ticked()
+    (link,) = shown.tree.xpath("//li[@data-person]//a[contains(., 'Change address')]/@href")
+    assert link == f"/invites/{invite_id}/change-address"
 
 
 def test_who_was_invited_to_one_item_is_not_given_the_whole_portal_by_the_next_one(

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from flask import Flask, abort, current_app, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from invites.team import PERMISSIONS
 from models import Role
 from models.errors import Missing, PermissionMissing
 from web import bearer, csrf
@@ -204,7 +205,8 @@ def _check_place(rule: AccessRule) -> None:
         raise PermissionMissing("Only an admin of your firm can open this. Please ask one.")
     if rule.permission is not None and not current_member().may(rule.permission):
         raise PermissionMissing(
-            f"You need the permission “{rule.permission}” for this. An admin of your firm can give it to you."
+            f"This needs the permission “{PERMISSIONS.get(rule.permission, rule.permission)}”."
+            " An admin of your firm can give it to you."
         )
 
 

@@ -26,6 +26,7 @@ from werkzeug.routing import BuildError
 import config
 from models import db
 from models.errors import ProblemForPeople
+from web.redirects import safe_next
 from web.who import home_url, is_signed_in
 
 logger = logging.getLogger(__name__)
@@ -142,12 +143,19 @@ def answer(
             reference=reference,
             back_url=home,
             back_label="To your start page" if signed_in else "To the sign-in page",
+            came_from=_came_from(home) if signed_in else None,
         )
     except (sa.exc.SQLAlchemyError, TemplateError, BuildError, RuntimeError):
         # The page itself needs the database and the templates; without them the words stand alone.
         logger.exception("the error page could not be made")
         page = _plain_page(title, sentence, next_step, reference)
     return Response(page, status, mimetype="text/html")
+
+
+def _came_from(home: str) -> str | None:
+    """The page of ours that led here, to go back to; None where it is this very address or the start page."""
+    page = safe_next(request.referrer)
+    return None if page in {None, home, request.full_path, request.path} else page
 
 
 def problem_details(

@@ -328,7 +328,8 @@ class Window {
   refuse() {
     this.sendError(NOBODY);
     const first = this.rows().map((row) => this.box(row)).find((box) => !box.disabled);
-    (first || this.host.querySelector("[data-add-open]")).focus({ focusVisible: true });
+    const opener = this.host.querySelector("[data-add-open]");
+    (first || (opener.offsetParent ? opener : this.typed)).focus({ focusVisible: true });
   }
 
   /** The window came back with something to mend: show it as the server sees it. */

@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from models.base import UTCDateTime
 from models.errors import Invalid, Missing
 from schemas.base import load
 from web.forms import Form, field_errors, read_form
+from web.staff.mail_note import mail_note
 from web.who import current_member, has_portal
 
 Row = TypeVar("Row")
@@ -34,7 +36,13 @@ def page(template: str, /, *, nav: str = "clients", **context: Any) -> str:
     member = current_member()
     g.time_zone = member.firm.time_zone
     return render_template(
-        template, nav=nav, member=member, firm=member.firm, also_client=has_portal(), **context
+        template,
+        nav=nav,
+        member=member,
+        firm=member.firm,
+        also_client=has_portal(),
+        mail_note=partial(mail_note, member),
+        **context,
     )
 
 

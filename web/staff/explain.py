@@ -108,7 +108,7 @@ def sign_in(client_id: str, key: str) -> str:
     """Why can't they sign in? One person's login, from the address to the access."""
     view = firm_view()
     client = view.client(client_id)
-    line = next((one for one in people_lines(view, client) if one.key == key), None)
+    line = next((one for one in people_lines(view, client) if one.is_called(key)), None)
     if line is None:
         raise Missing
     access = line.standing.access

@@ -68,7 +68,7 @@ def person(client_id: str, key: str) -> str:
     """One person's standing and what can be done."""
     view = firm_view()
     client = view.client(client_id)
-    line = next((one for one in people_lines(view, client) if key in _names_of(one)), None)
+    line = next((one for one in people_lines(view, client) if one.is_called(key)), None)
     if line is None:
         raise Missing()
     standing = line.standing
@@ -201,12 +201,6 @@ def send_sign_in(access_id: str) -> Response:
         words, client_id = _words(access), access.client_id
     flash("{who} gets a mail that leads to sign-in and to what is waiting.".format(**words), "success")
     return _to_record(client_id)
-
-
-def _names_of(line: PersonLine) -> set[str | None]:
-    """What a person's panel is called by: the line's key, the address, the id of the access or the invite."""
-    rows = (line.standing.access, line.standing.invite)
-    return {line.key, line.address, *(row.id for row in rows if row is not None)}
 
 
 def _actions(line: PersonLine, client_id: str) -> list[Action]:

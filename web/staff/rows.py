@@ -43,6 +43,11 @@ class PersonLine:
         """The name, else the address."""
         return self.name or self.email
 
+    def is_called(self, key: str) -> bool:
+        """Whether `key` means this person: the line's own, the address, or the id of the access or the invite."""
+        rows = (self.standing.access, self.standing.invite)
+        return key in {self.key, self.address} or any(row is not None and row.id == key for row in rows)
+
     @property
     def address(self) -> str | None:
         """The address as it is looked up."""

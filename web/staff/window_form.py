@@ -230,7 +230,16 @@ def _commit_typed(state: WindowState, view: FirmView, text: str) -> None:
         state.people = _fold(state.people, person, True)
     state.new_email = ", ".join(kept)
     if kept:
-        state.errors["new_email"] = sentences
+        state.errors["new_email"] = _sentences(kept, sentences)
+
+
+def _sentences(kept: list[str], sentences: list[str]) -> list[str]:
+    """Why these can't be used: the reason for one; words without an @ (a pasted name) in one sentence together."""
+    words = [text for text in kept if "@" not in text]
+    if len(words) < 2:
+        return sentences
+    others = [sentence for text, sentence in zip(kept, sentences, strict=True) if "@" in text]
+    return [f"These are no e-mail addresses: {', '.join(words)}.", *others]
 
 
 def _fold(people: list[Person], person: Person, ticked: bool) -> list[Person]:
