@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from flask_security.utils import hash_password
 
+from invites import accept
 from invites.scope import FirmView
 from models import (
     AccessState,
@@ -32,10 +33,7 @@ from models import (
     MailState,
     MessageTemplate,
     Outbox,
-    PortalAccess,
-    PortalUser,
     Role,
-    Scope,
     Sees,
     SurveyTemplate,
     TeamMember,
@@ -224,6 +222,7 @@ _MAILS = {
     "bounced": (MailState.BOUNCED, "550 5.1.1 No such mailbox"),
     "mail_failed": (MailState.FAILED, "The mail server refused the address: 550 5.7.1"),
 }
+_ACCESSES = {"removed": AccessState.REMOVED, "suspended": AccessState.SUSPENDED}
 
 
 def _history(client: Client, contact: Contact, person: Person, member: TeamMember, password: str) -> None:
@@ -272,34 +271,18 @@ def _history(client: Client, contact: Contact, person: Person, member: TeamMembe
     )
     _event("invite_created", invite, asked, f"member:{member.id}")
     if state is InviteState.ACCEPTED:
-        _access(client, contact, person, invite, password)
+        _joined(person, invite, password)
     elif state is not InviteState.PENDING:
         _event(f"invite_{state.value}", invite, asked + timedelta(hours=5), "system")
 
 
-def _access(client: Client, contact: Contact, person: Person, invite: Invite, password: str) -> None:
-    login = _login(contact.name, contact.email or "", password)
-    user = PortalUser(login_id=login.id)
-    db.session.add(user)
-    db.session.flush()
+def _joined(person: Person, invite: Invite, password: str) -> None:
+    """The person accepted back then, and what became of the access since."""
+    login = _login(invite.name, invite.email, password)
     joined = invite.ended_at or utc_now()
-    state = {"removed": AccessState.REMOVED, "suspended": AccessState.SUSPENDED}.get(
-        person.standing, AccessState.ACTIVE
-    )
-    access = PortalAccess(
-        firm_id=client.firm_id,
-        client_id=client.id,
-        portal_user_id=user.id,
-        contact_id=contact.id,
-        email=login.email,
-        scope=Scope.PORTAL,
-        state=state,
-        accepted_at=joined,
-        last_login_at=None if person.standing == "active_never" else joined + timedelta(days=2),
-    )
-    db.session.add(access)
-    db.session.flush()
-    invite.access_id = access.id
+    access = accept.let_in(invite, login, joined)
+    access.state = _ACCESSES.get(person.standing, AccessState.ACTIVE)
+    access.last_login_at = None if person.standing == "active_never" else joined + timedelta(days=2)
     _event("invite_accepted", invite, joined, f"login:{login.id}")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -38,7 +38,7 @@ from models import (
     new_id,
     utc_now,
 )
-from models.errors import Invalid, InviteNotPending, WrongState
+from models.errors import Invalid, InviteNotPending, Refused, WrongState
 
 CODE_LIFETIME = timedelta(minutes=15)
 CODE_TRIES = 5
@@ -194,7 +194,10 @@ def accept_new(link: Link, name: str, password_hash: str) -> tuple[Login, Portal
 
 
 def accept_as(link: Link, login: Login) -> PortalAccess:
-    """Accept with the login that is signed in. Raises InviteNotPending; WrongState for another address's login."""
+    """Accept with the login that is signed in.
+
+    Raises InviteNotPending; WrongState for another address's login; Refused while the access is suspended.
+    """
     invite = _live(link)
     if login.email != invite.email:
         raise WrongState(
@@ -225,18 +228,35 @@ def _claim(invite: Invite, link: Link) -> None:
 
 
 def _enter(invite: Invite, login: Login) -> PortalAccess:
-    """Give `login` its place at the client, with the invite's scope and items."""
+    """Let `login` in, and write down that it accepted."""
+    access = let_in(invite, login, utc_now())
+    _name_contact(invite, login)
+    db.session.execute(sa.delete(AcceptCode).where(AcceptCode.invite_id == invite.id))
+    append_event(
+        "invite_accepted",
+        firm_id=invite.firm_id,
+        workflow=invite.workflow,
+        actor=f"login:{login.id}",
+        client_id=invite.client_id,
+        invite_id=invite.id,
+        access_id=access.id,
+    )
+    return access
+
+
+def let_in(invite: Invite, login: Login, at: datetime) -> PortalAccess:
+    """Give `login` its place at the client, with the invite's scope and items. Raises Refused while it is suspended."""
     user = db.session.scalars(sa.select(PortalUser).where(PortalUser.login_id == login.id)).one_or_none()
     if user is None:
-        user = PortalUser(id=new_id(), login_id=login.id, created_at=utc_now())
+        user = PortalUser(id=new_id(), login_id=login.id, created_at=at)
         db.session.add(user)
         db.session.flush()
-    now = utc_now()
     access = (
         db.session.scalars(
-            sa.select(PortalAccess).where(
-                PortalAccess.client_id == invite.client_id, PortalAccess.portal_user_id == user.id
-            )
+            sa.select(PortalAccess)
+            .where(PortalAccess.client_id == invite.client_id, PortalAccess.portal_user_id == user.id)
+            .with_for_update(of=PortalAccess, key_share=True)
+            .execution_options(populate_existing=True)
         )
         .unique()
         .one_or_none()
@@ -251,28 +271,21 @@ def _enter(invite: Invite, login: Login) -> PortalAccess:
             email=invite.email,
             scope=invite.scope,
             state=AccessState.ACTIVE,
-            accepted_at=now,
+            accepted_at=at,
         )
         db.session.add(access)
+    elif access.state is AccessState.SUSPENDED:
+        # Invited again before it was restored and suspended: an open link must not undo what staff did on purpose.
+        firm = invite.invited_by.firm.name
+        raise Refused(f"Your access is suspended at the moment. Nothing was used up: please ask {firm}.")
     else:
         # Invited again after a removal: what the person may see is what this invite says, not what was once.
-        access.scope, access.state, access.accepted_at = invite.scope, AccessState.ACTIVE, now
+        access.scope, access.state, access.accepted_at = invite.scope, AccessState.ACTIVE, at
     access.ends_at = invite.access_ends_at
-    access.changed_at = now
+    access.changed_at = at
     db.session.flush()
     invite.access_id = access.id
     grant_items(access, items_of(invite))
-    _name_contact(invite, login)
-    db.session.execute(sa.delete(AcceptCode).where(AcceptCode.invite_id == invite.id))
-    append_event(
-        "invite_accepted",
-        firm_id=invite.firm_id,
-        workflow=invite.workflow,
-        actor=f"login:{login.id}",
-        client_id=invite.client_id,
-        invite_id=invite.id,
-        access_id=access.id,
-    )
     return access
 
 

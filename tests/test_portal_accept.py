@@ -9,7 +9,19 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from models import AcceptCode, Event, Firm, Invite, Login, PortalAccess, db, unit_of_work
+from invites import access
+from models import (
+    AcceptCode,
+    AccessState,
+    Event,
+    Firm,
+    Invite,
+    InviteState,
+    Login,
+    PortalAccess,
+    db,
+    unit_of_work,
+)
 from tests.portal import (
     ADA,
     NEW_PASSWORD,
@@ -22,9 +34,10 @@ from tests.portal import (
     link,
     sign_in,
     survey,
+    view_of,
     words,
 )
-from tests.support.world import World, mails, make_client, make_world
+from tests.support.world import World, give_access, mails, make_client, make_world
 
 
 @pytest.fixture
@@ -249,3 +262,22 @@ def test_signing_out_ends_it(world: World, byron: str, client: FlaskClient) -> N
     thief = world.app.test_client()
     thief.set_cookie("portal_session", copied.value)
     assert thief.get("/portal/").status_code == 302
+
+
+def test_an_open_link_lets_nobody_in_past_a_suspension(world: World, byron: str, client: FlaskClient) -> None:
+    access_id = give_access(world, byron, ADA)
+    moves = [access.remove, access.restore, access.suspend]
+    for move in moves:
+        with world.app.app_context(), unit_of_work():
+            move(db.session.get_one(PortalAccess, access_id), view_of(world).member)
+        if move is access.remove:
+            invite(world, byron, ADA)  # open when staff restored the access instead
+    sign_in(client, ADA)
+    path = link(world.app, ADA)
+    answer = client.post(path)
+    assert answer.status_code == 409
+    assert "Your access is suspended at the moment." in words(answer)
+    assert "please ask Northwind Tax" in words(answer)
+    with world.app.app_context():
+        assert db.session.get_one(PortalAccess, access_id).state is AccessState.SUSPENDED
+        assert db.session.scalars(sa.select(Invite)).one().state is InviteState.PENDING

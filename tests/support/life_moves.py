@@ -1,0 +1,300 @@
+"""What can happen to an invite, each as a move on the stage (`life_stage.py`).
+
+Every move goes through the product's own functions, each in a unit of work as at an edge, and then says what must have
+come of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from invites import accept, change_address, expiry, lifecycle, reminders
+from invites import access as accesses
+from invites.accept import Link, LinkState
+from invites.inviting import Invitee, insert_invites, invite_people
+from invites.lifecycle import Occasion
+from invites.orders import InviteOrder, InviteResult, Outcome, Recipient
+from models import (
+    AccessState,
+    Client,
+    Contact,
+    Invite,
+    InviteState,
+    PortalAccess,
+    Scope,
+    WorkItem,
+    db,
+    unit_of_work,
+    utc_now,
+)
+from models.address import parse_address
+from models.errors import InviteNotPending, ProblemForPeople, Refused, WrongState
+from tests.support.life_stage import STRANGER, Place, Stage, Told
+from tests.support.world import World, hashed
+
+ACCESS_MOVES: dict[str, tuple[Callable[..., Any], AccessState, str]] = {
+    "removed": (accesses.remove, AccessState.REMOVED, "access_removed"),
+    "suspended": (accesses.suspend, AccessState.SUSPENDED, "access_suspended"),
+    "restored": (accesses.restore, AccessState.ACTIVE, "access_restored"),
+}
+
+
+class Play(Stage):
+    """The life that is played."""
+
+    # What staff do
+
+    def invite(self, place: int, who: int, *, item: bool = True, scope: Scope = Scope.ITEMS) -> Told | None:
+        """Somebody is invited, with a new item or from the record; the open invite there is afterwards."""
+        world, client_id = self.clients[place]
+        email = self.addresses[who]
+        before = self.pending(client_id, email)
+        stands = next((one.state for one in self.places_of(client_id, email)), None)
+        with unit_of_work():
+            result, items = self._send(world, client_id, email, item, scope)
+        if stands is AccessState.SUSPENDED:
+            assert result.outcome is Outcome.BLOCKED
+        elif stands is AccessState.ACTIVE:
+            assert result.outcome is Outcome.HAS_ACCESS
+        elif before is None:
+            assert result.outcome is Outcome.INVITED
+        else:
+            assert result.invite.id == before.id
+        return self.believe(result, items)
+
+    def invite_again(self, told: Told) -> Told | None:
+        """After any end."""
+        place = [client_id for _, client_id in self.clients].index(told.client_id)
+        return self.invite(place, self.addresses.index(told.email), scope=Scope.PORTAL)
+
+    def write_about_an_item(self, access_id: str) -> None:
+        """Somebody who is in gets an item, and a mail about it that waits for more."""
+        place = self.places[access_id]
+        client = [client_id for _, client_id in self.clients].index(place.client_id)
+        self.invite(client, self.addresses.index(place.email))
+
+    def insert_beside(self, told: Told) -> None:
+        """A second row beside an open invite: refused by the database, and the product takes that for an answer."""
+        row = self.row(told)
+        columns = [column.key for column in sa.inspect(Invite).column_attrs if column.key != "id"]
+        with pytest.raises(IntegrityError), unit_of_work() as session:
+            session.add(Invite(**{name: getattr(row, name) for name in columns}))
+            session.flush()
+        with unit_of_work() as session:
+            row = self.row(told)
+            occasion = Occasion(row.client, row.invited_by, "client-record", "invited you")
+            person = Invitee(parse_address(told.email), session.get_one(Contact, row.contact_id), Scope.ITEMS)
+            assert insert_invites(InviteOrder(()), [(occasion, person)]) == []
+
+    def resend(self, told: Told) -> bool:
+        """A fresh link; whether there was anything to send again."""
+        row = self.row(told)
+        if self.moves(told, lambda: lifecycle.resend(row, row.invited_by, "sent you a new link")):
+            self.believe_renewed(told)
+            return True
+        return False
+
+    def revoke(self, told: Told) -> None:
+        """The invite ends."""
+        row = self.row(told)
+        if self.moves(told, lambda: lifecycle.revoke(row, row.invited_by)):
+            self.believe_ended(told, InviteState.REVOKED)
+
+    def extend(self, told: Told, days: int) -> None:
+        """The same link works longer, never shorter."""
+        row = self.row(told)
+        if self.moves(told, lambda: lifecycle.extend(row, days, row.invited_by)):
+            told.ends, told.noted = max(told.ends, utc_now() + timedelta(days=days)), False
+
+    def change_address(self, told: Told, who: int) -> Told | None:
+        """The invite goes to another mailbox, with its items; the open invite there is afterwards."""
+        row, address = self.row(told), self.addresses[who]
+        try:
+            with unit_of_work():
+                result = change_address.of_invite(row, row.invited_by, address)
+        except InviteNotPending:
+            assert told.state is not InviteState.PENDING
+            return None
+        except Refused:
+            assert self.places_of(told.client_id, address)[0].state is AccessState.SUSPENDED
+            return None
+        except ProblemForPeople:
+            assert address == told.email
+            return None
+        assert told.state is InviteState.PENDING
+        self.believe_ended(told, InviteState.REVOKED)
+        there = self.believe(result, told.items)
+        if there is not None:
+            there.reminds = db.session.get_one(Invite, there.id).reminds
+        return there
+
+    def move_access(self, access_id: str, how: str) -> None:
+        """Remove, suspend or restore."""
+        move, state, name = ACCESS_MOVES[how]
+        place = self.places[access_id]
+        try:
+            with unit_of_work():
+                move(db.session.get_one(PortalAccess, access_id), self.member(place.firm_id))
+        except WrongState:
+            assert place.state is state or (how, place.state) == ("suspended", AccessState.REMOVED)
+            return
+        place.state = state
+        self.events[place.firm_id, name, access_id] += 1
+
+    def suspend_with_an_open_invite(self, access_id: str) -> Told | None:
+        """Removed, invited again, restored before that invite was used, and then suspended on purpose."""
+        place = self.places[access_id]
+        self.move_access(access_id, "removed")
+        told = self.invite_again(Told("", place.firm_id, place.client_id, place.email, utc_now()))
+        self.move_access(access_id, "restored")
+        self.move_access(access_id, "suspended")
+        return told
+
+    def change_address_of_access(self, access_id: str, who: int) -> Told | None:
+        """An active person's access ends and the new address is invited."""
+        place, address = self.places[access_id], self.addresses[who]
+        try:
+            with unit_of_work():
+                row = db.session.get_one(PortalAccess, access_id)
+                granted = set(self.granted(access_id))
+                result = change_address.of_access(row, self.member(place.firm_id), address)
+        except ProblemForPeople:
+            assert (
+                place.state is not AccessState.ACTIVE
+                or address == place.email
+                or (self.places_of(place.client_id, address)[0].state is AccessState.SUSPENDED)
+            )
+            return None
+        place.state = AccessState.REMOVED
+        self.events[place.firm_id, "access_removed", access_id] += 1
+        return self.believe(result, granted)
+
+    # What the person does
+
+    def look(self, told: Told, generation: int) -> Link:
+        """Open a link: it says where it stands."""
+        link = accept.look_up(self.token(told, generation))
+        assert link.state is told.stands(generation)
+        return link
+
+    def press(self, told: Told, link: Link) -> None:
+        """The button on the page of a link that was opened just now or a while ago."""
+        suspended = any(
+            place.state is AccessState.SUSPENDED for place in self.places_of(told.client_id, told.email)
+        )
+        works = told.stands(link.generation) is LinkState.LIVE and not suspended
+        try:
+            with unit_of_work():
+                access_id = self._accept(told, link)
+        except InviteNotPending:
+            assert not works
+            return
+        except Refused:
+            assert suspended
+            return
+        assert works, (told, link.state)
+        assert told.items <= set(self.granted(access_id))
+        self.believe_ended(told, InviteState.ACCEPTED)
+        self.places[access_id] = Place(told.firm_id, told.client_id, told.email, AccessState.ACTIVE)
+
+    def press_as_a_stranger(self, told: Told, link: Link) -> None:
+        """A login of another address never uses an invite up."""
+        with self.refused((WrongState, InviteNotPending)):
+            accept.accept_as(link, accept.login_of(STRANGER))
+
+    def decline(self, told: Told, *, not_me: bool = False) -> None:
+        """Decline, or This isn't me."""
+        row = self.row(told)
+        if self.moves(told, lambda: lifecycle.decline(row, not_me=not_me)):
+            self.believe_ended(told, InviteState.DECLINED)
+
+    def send_me_a_new_link(self, told: Told, generation: int) -> None:
+        """Works on an expired link only."""
+        stands = told.stands(generation)
+        try:
+            with unit_of_work():
+                accept.send_new_link(self.look(told, generation))
+        except InviteNotPending:
+            assert stands is not LinkState.EXPIRED
+            return
+        assert stands is LinkState.EXPIRED
+        self.believe_renewed(told)
+
+    def stop_reminders(self, told: Told) -> None:
+        """The link at the foot of a reminder."""
+        with unit_of_work():
+            reminders.stop(self.row(told))
+        told.reminds = False
+
+    # What time and jobs do
+
+    def pass_time(self, span: timedelta) -> None:
+        """The clock goes on; nothing else happens."""
+        db.session.rollback()
+        self.clock.shift(span)
+
+    def run_jobs(self) -> None:
+        """Reminders, expiry notes and digests, twice: the second time finds nothing."""
+        with unit_of_work():
+            reminders.remind_due()
+        with unit_of_work():
+            expiry.note_expired()
+        for told in self.invites.values():
+            if told.stands(told.generation) is LinkState.EXPIRED and not told.noted:
+                told.noted = True
+                self.events[told.firm_id, "invite_expired", told.id] += 1
+        with unit_of_work():
+            expiry.tell_inviters()
+        for job in (reminders.remind_due, expiry.note_expired, expiry.tell_inviters):
+            with unit_of_work():
+                assert job() == 0
+
+    # What breaks
+
+    def broken(self, told: Told, what: str) -> None:
+        """The same moves in a unit of work that is rolled back; what is believed stays as it is."""
+        row, (world, _) = self.row(told), self.clients[0]
+        moves: dict[str, Callable[[], Any]] = {
+            "invited": lambda: self._send(world, self.clients[0][1], self.addresses[0], True, Scope.ITEMS),
+            "resent": lambda: lifecycle.resend(row, row.invited_by, "sent you a new link"),
+            "revoked": lambda: lifecycle.revoke(row, row.invited_by),
+            "accepted": lambda: self._accept(told, accept.look_up(self.token(told, told.generation))),
+            "declined": lambda: lifecycle.decline(row),
+            "moved": lambda: change_address.of_invite(row, row.invited_by, self.addresses[1]),
+            "reminded": reminders.remind_due,
+            "noted": expiry.note_expired,
+        }
+        with self.undone():
+            moves[what]()
+
+    # Helpers
+
+    def _accept(self, told: Told, link: Link) -> str:
+        login = accept.login_of(told.email)
+        access = accept.accept_as(link, login) if login else accept.accept_new(link, "Ada", hashed())[1]
+        return access.id
+
+    def _send(
+        self, world: World, client_id: str, email: str, item: bool, scope: Scope
+    ) -> tuple[InviteResult, set[str]]:
+        client = db.session.get_one(Client, client_id)
+        items = []
+        if item:
+            items = [
+                WorkItem(
+                    firm_id=world.firm_id, client_id=client_id, workflow="client-request", title="Organizer",
+                    status="sent", visible=True, open=True,
+                )
+            ]  # fmt: skip
+            db.session.add_all(items)
+            db.session.flush()
+        slug, what = ("client-request", "sent you a survey") if items else ("client-record", "invited you")
+        order = InviteOrder((Recipient(email=email, can_see=scope),))
+        (result,) = invite_people(Occasion(client, world.member, slug, what, items), order)
+        return result, {one.id for one in items}
