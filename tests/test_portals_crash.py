@@ -8,15 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 
 from invites import bulk
 from invites.bulk import Target
 from invites.portals import PortalQuery
-from models import Client, Contact, JobAction, unit_of_work, utc_now
+from mail import outbox
+from models import JobAction, unit_of_work
 from tests.portal import view_of
 from tests.support.live import Live, _environment
+from tests.support.many import many_clients
 from tests.support.world import World, make_world
 
 pytestmark = [pytest.mark.one_database]
@@ -28,26 +29,9 @@ MANY = 900
 def job_id(app: Flask) -> str:
     """A job over many clients, each with one contact."""
     world: World = make_world(app)
-    now = utc_now()
-    with app.app_context(), unit_of_work() as session:
-        ids = [f"{number:026}" for number in range(MANY)]
-        shared = {"firm_id": world.firm_id, "created_at": now}
-        session.execute(
-            sa.insert(Client),
-            [shared | {"id": one, "name": one, "name_key": one, "is_person": False} for one in ids],
-        )
-        session.execute(
-            sa.insert(Contact),
-            [
-                shared
-                | {
-                    "id": f"c{one[1:]}", "client_id": one, "name": one, "name_key": one, "is_primary": True,
-                    "email": f"p{int(one)}@x.example", "email_display": f"p{int(one)}@x.example",
-                }
-                for one in ids
-            ],
-        )  # fmt: skip
+    many_clients(world, MANY)
     with app.app_context(), unit_of_work():
+        outbox.hold()  # sending the mails is not what is looked at here
         job = bulk.start(view_of(world), JobAction.INVITE, Target(PortalQuery(without=True)), {})
         return job.id
 
@@ -76,7 +60,8 @@ def test_killed_in_the_middle(app: Flask, job_id: str, data_dir: Path) -> None:
     assert counted(path, done) == 0
     assert counted(path, "SELECT count(*) FROM invite") == 0
 
-    second = worker("second", "job.after_batch:sleep=0.5")  # killed from outside somewhere in the middle
+    # Killed from outside somewhere in the middle: after one batch there are twelve seconds to do so.
+    second = worker("second", "job.after_batch:sleep=3")
     ends = time.monotonic() + 60
     while not counted(path, done) and time.monotonic() < ends:
         time.sleep(0.05)

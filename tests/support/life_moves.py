@@ -184,11 +184,12 @@ class Play(Stage):
         return link
 
     def press(self, told: Told, link: Link) -> None:
-        """The button on the page of a link that was opened just now or a while ago."""
+        """The button on the page of a link that was opened just now or a while ago; only a live one has it."""
         suspended = any(
             place.state is AccessState.SUSPENDED for place in self.places_of(told.client_id, told.email)
         )
-        works = told.stands(link.generation) is LinkState.LIVE and not suspended
+        live = link.state is told.stands(link.generation) is LinkState.LIVE
+        works = live and not suspended
         try:
             with unit_of_work():
                 access_id = self._accept(told, link)
