@@ -4,7 +4,7 @@
 
 It prints its port. KEEP gets `recipient message-id link sha256` for each 250. `--fail` refuses that share of mails at
 their first attempt with 451; `--hang-up` closes the line right behind each 250; `--delay` is the time a mail takes.
-Several thousand mails a second, which aiosmtpd does not reach.
+Several thousand mails a second, which aiosmtpd does not reach. To mute@... it never answers; to drip@... a byte a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Line(asyncio.Protocol):
 
     def __init__(self, options: argparse.Namespace, kept: IO[str], failed: set[bytes]) -> None:
         self.options, self.kept, self.failed = options, kept, failed
-        self.buffer, self.recipient, self.in_data = b"", "", False
+        self.buffer, self.recipient, self.in_data, self.stuck = b"", "", False, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -54,13 +54,24 @@ class _Line(asyncio.Protocol):
             else:
                 self.command(found)
 
+    def drip(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"2")
+            asyncio.get_running_loop().call_later(1, self.drip)
+
     def command(self, line: bytes) -> None:
         word = line[:4].upper()
+        if self.stuck:
+            return
         if word == b"EHLO":
             self.transport.write(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
         elif word == b"RCPT":
             self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
-            self.say("250 ok")
+            self.stuck = self.recipient.startswith(("mute@", "drip@"))
+            if not self.stuck:
+                self.say("250 ok")
+            elif self.recipient.startswith("drip@"):
+                self.drip()
         elif word == b"DATA":
             self.in_data = True
             self.say("354 go on")

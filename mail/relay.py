@@ -117,10 +117,6 @@ class Relay:
             line.drop()
             return Temporary(f"an error of ours: {type(error).__name__}")
         self._note(outcome)
-        if isinstance(outcome, Temporary):
-            log.info(
-                "mail not sent yet", mail_id=ready.mail.id, in_doubt=outcome.in_doubt, reason=outcome.reason
-            )
         return outcome
 
     def _note(self, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,7 +21,7 @@ import background
 from config import Settings
 from mail import claim, compose, outbox, restored, settle
 from mail.journal import Left
-from mail.outcomes import Sent
+from mail.outcomes import Sent, Temporary
 from mail.relay import Relay
 from models import db, unit_of_work, utc_now
 from models.failpoints import reach
@@ -142,7 +143,17 @@ def _settle(results: list[settle.Result], clock: Callable[[], datetime]) -> int:
             log.warning("the outcome of mails can't be written down yet", mails=len(results))
             time.sleep(0.5)
     reach("delivery.after_settle")
+    _log_failures(results)
     return sent
+
+
+def _log_failures(results: list[settle.Result]) -> None:
+    """One line for the mails that must wait; which ones they are stands in their rows."""
+    waiting = [result.outcome for result in results if isinstance(result.outcome, Temporary)]
+    if waiting:
+        reasons = Counter(outcome.reason for outcome in waiting).most_common(3)
+        in_doubt = sum(outcome.in_doubt for outcome in waiting)
+        log.info("mails not sent yet", mails=len(waiting), in_doubt=in_doubt, reasons=dict(reasons))
 
 
 def _pause(reason: str, now: datetime) -> None:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,40 @@ from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
-from models import MailState, Outbox, TeamMember, db, unit_of_work
+from mail.worker import send_due
+from models import MailState, Outbox, TeamMember, db, unit_of_work, utc_now
 from tests.support.live import OURS, PROJECT
 from tests.support.postgres import embedded_postgres
 from tests.support.world import World, make_client, make_world
 
+FULL = os.environ.get("DRILLS") == "full"
 
-def size(name: str, small: int) -> int:
-    """The drill's size: CI's, or the environment's."""
-    return int(os.environ.get(name, small))
+
+def size(small: int, full: int) -> int:
+    """The drill's size: one fit for every run of the tests, or the one that was promised (DRILLS=full)."""
+    return full if FULL else small
+
+
+def tell(drill: str, database: str, figures: str) -> None:
+    """A line of the table in bench/drills/README.md; seen with `-s`."""
+    print(f"\n| {drill} | {database} | {figures} | load {os.getloadavg()[0]:.0f} |")  # noqa: T201  # that is its purpose
 
 
 def many_invites(
-    app: Flask, number: int, firm: str = "Northwind Tax", domain: str = "northwind.example"
+    app: Flask,
+    number: int,
+    firm: str = "Northwind Tax",
+    domain: str = "northwind.example",
+    also: Sequence[str] = (),
 ) -> World:
-    """A firm and so many invites, through the product's own door, 500 a client."""
+    """A firm and so many invites, through the product's own door, 500 a client; `also` are addresses of their own."""
     world = make_world(app, firm, domain)
+    addresses = [*also, *(f"p{n}@{domain}" for n in range(number - len(also)))]
     for begin in range(0, number, 500):
         client_id = make_client(world, f"Client {begin}")
         people = tuple(
-            Recipient(email=f"p{n}@{domain}", name=f"Person {'abc'[n % 3]}")
-            for n in range(begin, min(begin + 500, number))
+            Recipient(email=address, name=f"Person {'abc'[n % 3]}")
+            for n, address in enumerate(addresses[begin : begin + 500])
         )
         with app.app_context(), unit_of_work():
             member = db.session.get_one(TeamMember, world.admin_id)
@@ -67,6 +81,17 @@ def unsent(app: Flask) -> int:
     return sum(found.values()) - found.get(MailState.SENT.value, 0)
 
 
+def finish(app: Flask, leases: int = 5) -> None:
+    """Send what is left, each time a lease later by the worker's clock, so that nobody waits for one."""
+    lease = timedelta(seconds=app.config["PORTAL"].lease_seconds + 60)
+    for number in range(1, leases + 1):
+        with app.app_context():
+            send_due(app.config["PORTAL"], utc_now() + number * lease)
+        if unsent(app) == 0:
+            return
+    raise AssertionError(states(app))
+
+
 def wait_until(done: Callable[[], bool], seconds: float, told: Callable[[], Any] = lambda: "") -> None:
     """Wait for it; raises TimeoutError with what `told` says."""
     deadline = time.monotonic() + seconds
@@ -86,7 +111,11 @@ class Workers:
 
     def start(self, *, mail_alone: bool = False, **more: str) -> subprocess.Popen[bytes]:
         """One more `python app.py worker`, or a process of the mail room alone."""
-        what = ["-m", "tests.support.mail_worker"] if mail_alone else ["app.py", "worker"]
+        what = ("-m", "tests.support.mail_worker") if mail_alone else ("app.py", "worker")
+        return self.run(*what, **more)
+
+    def run(self, *what: str, **more: str) -> subprocess.Popen[bytes]:
+        """One more process of Python."""
         environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(

@@ -6,7 +6,10 @@ import os
 import time
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from mail.worker import send_due
+from models import db
 from tests.support.post import plain_app
 
 
@@ -15,7 +18,10 @@ def main() -> None:
     app = plain_app(Path(os.environ["PORTAL_DATA_DIR"]))
     with app.app_context():
         while True:
-            send_due(app.config["PORTAL"])
+            try:
+                send_due(app.config["PORTAL"])
+            except sa.exc.OperationalError:  # the database restarts; the product's worker tries again as well
+                db.session.rollback()
             time.sleep(0.1)
 
 
