@@ -159,7 +159,7 @@ _FAILURE = re.compile(
     r"undeliver|not (be |been )?deliver|returned mail|returned to sender|returning message|delivery (has )?fail"
     r"|fail\w* .{0,20}deliver|delivery (status )?notification|mail (system )?error|failure notice|mail failure"
     r"|permanent (fatal )?error|could not send|unable to deliver|couldn't be delivered|wasn't delivered"
-    r"|message blocked",
+    r"|message blocked|invalid (final )?delivery userid",
     re.IGNORECASE,
 )
 _DELAY = re.compile(
