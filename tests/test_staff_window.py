@@ -283,6 +283,26 @@ def test_somebody_with_single_items_can_be_given_this_one(
     assert ANNA not in invites(app)
 
 
+def test_people_are_read_as_address_books_copy_them(dana: Staff, byron: str) -> None:
+    pasted = 'one@books.example, "Books, Anna" <anna@books.example>; Otto <otto@books.example> <last@books.example>'
+    shown = window(dana, byron).press("do=add", new_email=pasted)
+    names = ["Ada Byron", "William King", "one@books.example", "Books, Anna", "Otto", "last@books.example"]
+    assert shown.ticked() == names
+    assert shown.errors() == []
+
+
+def test_an_added_person_may_be_given_a_name(app: Flask, dana: Staff, byron: str) -> None:
+    shown = window(dana, byron).press("do=add", new_email=ANNA)
+    row = shown.row(ANNA)
+    named = shown.press("do=preview", **{f"people__{row}__name": "Anna Books"})
+    assert "Anna Books" in named.ticked()
+    assert named.row(ANNA) == row
+    named.press("do=send")
+    with app.app_context():
+        anna = db.session.scalars(sa.select(Contact).where(Contact.email == ANNA)).one()
+        assert (anna.name, invites(app)[ANNA].name) == ("Anna Books", "Anna Books")
+
+
 def test_many_people_are_named_shortly_and_bad_words_are_refused_together(
     app: Flask, dana: Staff, world: World
 ) -> None:

@@ -27,8 +27,9 @@ from schemas.invites import RECIPIENTS_MOST, InviteOrderSchema
 
 CAN_SEE = {"portal": Scope.PORTAL, "item": Scope.ITEMS}
 NOBODY = "Tick at least one person."
+# "Books, Anna" <anna@...> (as address books copy it), Anna Books <anna@...>, anna@...
+_PART = re.compile(r'(?:"(?P<quoted>[^"\n]*)"\s*|(?P<name>[^"<>,;\n]*))<(?P<address>[^<>]*)>|[^,;\s]+')
 _ROW = re.compile(r"people-(\d{1,4})-key")
-_NAMED = re.compile(r"(?P<name>[^<>,;\n]*)<(?P<address>[^<>]*)>")
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,12 @@ def posted(step: InviteStep, view: FirmView, form: MultiDict[str, str]) -> Windo
 
 def split_addresses(text: str) -> list[tuple[str, str]]:
     """(name, address) pairs in what was typed or pasted: commas, semicolons, spaces and lines part addresses."""
-    found: list[tuple[str, str]] = []
-
-    def named(match: re.Match[str]) -> str:
-        found.append((match["name"].strip().strip('"'), match["address"].strip()))
-        return " "
-
-    rest = _NAMED.sub(named, text)
-    return found + [("", part) for part in re.split(r"[,;\s]+", rest) if part]
+    return [
+        ("", match[0])
+        if match["address"] is None
+        else ((match["quoted"] or match["name"] or "").strip(), match["address"].strip())
+        for match in _PART.finditer(text)
+    ]
 
 
 def _rows(form: MultiDict[str, str]) -> list[TypedRow]:
