@@ -19,6 +19,7 @@ from invites.orders import InviteOrder, InviteResult
 from invites.remembered import remember_ticked
 from invites.step import InviteStep, build_step
 from mail import outbox
+from mail.outbox import NewMail
 from models import Client, MailKind, Scope, TeamMember, WorkItem
 from models.address import parse_address
 
@@ -71,7 +72,7 @@ def act(
     """Invite those who were ticked, and tell those who have access and may see the items."""
     occasion = Occasion(client, member, sender, what, items)
     results = invite_people(occasion, invite) if invite is not None else []
-    remember_ticked(client, sender, (parse_address(result.email).key for result in results if result.ok))
+    remember_ticked(client, sender, (result.key for result in results if result.ok))
     _tell_those_inside(occasion, results, {parse_address(typed).key for _, typed in notify})
     return results
 
@@ -82,21 +83,27 @@ def _tell_those_inside(occasion: Occasion, results: Sequence[InviteResult], chos
     With chosen people (signers) only those; else everybody with the whole portal. Scope `items` hears of an item
     only when it was granted, and a grant made just now came with its own mail.
     """
-    served = {parse_address(result.email).key for result in results if result.ok}
-    for access in active_accesses(occasion.client):
-        if access.email in served or (chosen and access.email not in chosen):
-            continue
-        if chosen:
-            grant_items(access, occasion.items)
-        elif access.scope is Scope.ITEMS:
-            continue
-        outbox.enqueue(
-            MailKind.ITEM,
-            to_email=access.email,
-            to_name=access.portal_user.login.name,
-            firm_id=access.firm_id,
-            access_id=access.id,
-            item_id=occasion.items[0].id if occasion.items else None,
-            sender_id=occasion.member.id,
-            params={"what": occasion.what},
-        )
+    served = {result.key for result in results if result.ok}
+    told = [
+        access
+        for access in active_accesses(occasion.client)
+        if access.email not in served
+        and (access.email in chosen if chosen else access.scope is not Scope.ITEMS)
+    ]
+    if chosen:
+        grant_items([access.id for access in told], occasion.items)
+    outbox.enqueue_many(
+        [
+            NewMail(
+                MailKind.ITEM,
+                to_email=access.email,
+                to_name=access.portal_user.login.name,
+                firm_id=access.firm_id,
+                access_id=access.id,
+                item_id=occasion.items[0].id if occasion.items else None,
+                sender_id=occasion.member.id,
+                params={"what": occasion.what},
+            )
+            for access in told
+        ]
+    )

@@ -285,7 +285,7 @@ def let_in(invite: Invite, login: Login, at: datetime) -> PortalAccess:
     access.changed_at = at
     db.session.flush()
     invite.access_id = access.id
-    grant_items(access, items_of(invite))
+    grant_items([access.id], items_of(invite))
     return access
 
 

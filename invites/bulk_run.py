@@ -18,7 +18,8 @@ from sqlalchemy.orm import joinedload, selectinload
 from invites import importing, schedule
 from invites.access_until import close_ended
 from invites.bulk_batch import Batch
-from invites.inviting import Invitee, follow, insert_invites, items_by_invite, take_words
+from invites.invitees import Invitee
+from invites.inviting import follow, items_by_invite, take_words
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew
 from invites.orders import InviteOrder
 from invites.scope import FirmView
@@ -169,7 +170,7 @@ def _invite(batch: Batch) -> None:
             _mark([item], RowOutcome.REFUSED, f"The access of {contact.label} is suspended.")
         elif invite is None:
             address = Address(key=pair[1], display=contact.email_display or pair[1])
-            fresh.append((occasion, Invitee(address, contact, Scope.PORTAL)))
+            fresh.append((occasion, Invitee(address, contact.id, contact.name, Scope.PORTAL)))
         elif now - invite.last_asked_at < SAME_REQUEST:
             _mark([item], RowOutcome.SKIPPED, f"{contact.label} was invited a moment ago: no second mail.")
         else:
@@ -180,10 +181,9 @@ def _invite(batch: Batch) -> None:
             mails.append(mail_for(occasion, invite, invite.message))
             _mark([item], RowOutcome.DONE, f"{contact.label} is invited again with a fresh link.")
     close_ended([known[pair].access for pair in wanted if pair in known], batch.actor)
-    for invite in insert_invites(order, fresh):
-        item, client, contact = wanted[invite.client_id, invite.email]
-        mails.append(mail_for(Occasion(client, member, RECORD, INVITED), invite, batch.message))
-        item.invite_id = invite.id
+    for pair, invite_id in insert_invites(order, fresh).items():
+        item, _, contact = wanted[pair]
+        item.invite_id = invite_id
         _mark([item], RowOutcome.DONE, f"{contact.label} is invited.")
     late = [item for item, _, _ in wanted.values() if item.outcome is RowOutcome.WAITING]
     _mark(late, RowOutcome.SKIPPED, "Somebody else invited this person at the same moment.")

@@ -64,8 +64,9 @@ def of_invite(invite: Invite, member: TeamMember, typed: object) -> InviteResult
         template=(invite.template_id, invite.template_name) if invite.template_id else None,
     )
     result = _move(occasion, order, contact, invite.email, address)
-    if result.invite is not None and not invite.reminds and result.invite.created_at > invite.created_at:
-        result.invite.reminds, result.invite.remind_at = False, None
+    new = result.invite
+    if new is not None and not invite.reminds and new.created_at > invite.created_at:
+        new.reminds, new.remind_at = False, None
     return result
 
 
@@ -90,12 +91,12 @@ def of_access(access: PortalAccess, member: TeamMember, typed: object) -> Invite
 
 def invite_of(result: InviteResult, client_id: str) -> Invite:
     """The new address's invite: the one just made or joined, else the one its access came from. Raises Refused."""
-    if result.invite is not None:
-        return result.invite
-    key = parse_address(result.email).key
+    made = result.invite
+    if made is not None:
+        return made
     latest = db.session.scalars(
         sa.select(Invite)
-        .where(Invite.client_id == client_id, Invite.email == key)
+        .where(Invite.client_id == client_id, Invite.email == result.key)
         .order_by(Invite.created_at.desc(), Invite.id.desc())
         .limit(1)
     ).one_or_none()
@@ -146,7 +147,7 @@ def _move(
         workflow=occasion.workflow,
         actor=occasion.actor,
         client_id=occasion.client.id,
-        invite_id=result.invite.id if result.invite else None,
+        invite_id=result.invite_id,
         signers=signing,
     )
     return result

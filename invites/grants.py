@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
-from models import ItemGrant, PortalAccess, WorkItem, db, utc_now
+from models import ItemGrant, WorkItem, db, insert_rows, utc_now
 
 
-def grant_items(access: PortalAccess, items: Iterable[WorkItem]) -> None:
-    """Let `access` see each of `items`; those it sees by grant already are left as they are."""
+def grant_items(access_ids: Collection[str], items: Iterable[WorkItem]) -> None:
+    """Let each access see each of `items`; those it sees by grant already are left as they are."""
     ids = [item.id for item in items]
-    if not ids:
+    if not ids or not access_ids:
         return
-    there = set(
-        db.session.scalars(
-            sa.select(ItemGrant.item_id).where(ItemGrant.access_id == access.id, ItemGrant.item_id.in_(ids))
+    db.session.flush()
+    there = {
+        (row.access_id, row.item_id)
+        for row in db.session.execute(
+            sa.select(ItemGrant.access_id, ItemGrant.item_id).where(
+                ItemGrant.access_id.in_(access_ids), ItemGrant.item_id.in_(ids)
+            )
         )
-    )
-    db.session.add_all(
-        ItemGrant(item_id=item_id, access_id=access.id, created_at=utc_now())
-        for item_id in ids
-        if item_id not in there
+    }
+    now = utc_now()
+    insert_rows(
+        ItemGrant,
+        [
+            {"access_id": access_id, "item_id": item_id, "created_at": now}
+            for access_id in access_ids
+            for item_id in ids
+            if (access_id, item_id) not in there
+        ],
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -55,6 +55,18 @@ class Occasion:
     def actor(self) -> str:
         """For the event log."""
         return f"member:{self.member.id}"
+
+    def event(self, name: str, invite_id: str) -> dict[str, Any]:
+        """An event about an invite of this occasion, for `append_events`."""
+        return {
+            "name": name,
+            "firm_id": self.client.firm_id,
+            "workflow": self.workflow,
+            "actor": self.actor,
+            "client_id": self.client.id,
+            "item_id": self.items[0].id if self.items else None,
+            "invite_id": invite_id,
+        }
 
 
 def resend(invite: Invite, member: TeamMember, what: str) -> Invite:
@@ -211,7 +223,7 @@ def renew(invite: Invite, days: int | None, occasion: Occasion, items: Sequence[
     zone = occasion.member.firm.time_zone
     invite.expires_at = expiry(now, invite.expires_in_days, items, zone, invite.access_ends_at)
     schedule.replan(invite, occasion.member.firm)
-    db.session.add(token_of(invite))
+    db.session.add(InviteToken(**token_row(invite.id, invite.generation)))
     append_event(
         "invite_resent",
         firm_id=invite.firm_id,
@@ -222,26 +234,33 @@ def renew(invite: Invite, days: int | None, occasion: Occasion, items: Sequence[
     )
 
 
-def token_of(invite: Invite) -> InviteToken:
-    """The row that knows the invite's current link by its hash."""
-    token = links.invite_token(config.current(), invite.id, invite.generation)
-    return InviteToken(
-        token_hash=links.token_hash(token),
-        invite_id=invite.id,
-        generation=invite.generation,
-        created_at=utc_now(),
-    )
+def token_row(invite_id: str, generation: int) -> dict[str, Any]:
+    """The columns of the row that knows one generation of an invite's link by its hash."""
+    token = links.invite_token(config.current(), invite_id, generation)
+    return {
+        "token_hash": links.token_hash(token),
+        "invite_id": invite_id,
+        "generation": generation,
+        "created_at": utc_now(),
+    }
 
 
 def mail_for(occasion: Occasion, invite: Invite, message: str) -> NewMail:
     """The mail with the invite's current link, landing on the occasion's first item."""
+    return mail_to(occasion, invite.id, invite.generation, invite.email, invite.name, message)
+
+
+def mail_to(
+    occasion: Occasion, invite_id: str, generation: int, email: str, name: str, message: str
+) -> NewMail:
+    """The same for an invite that is known by its columns alone."""
     return NewMail(
         MailKind.INVITE,
-        to_email=invite.email,
-        to_name=invite.name,
-        firm_id=invite.firm_id,
-        invite_id=invite.id,
-        generation=invite.generation,
+        to_email=email,
+        to_name=name,
+        firm_id=occasion.client.firm_id,
+        invite_id=invite_id,
+        generation=generation,
         item_id=occasion.items[0].id if occasion.items else None,
         sender_id=occasion.member.id,
         params={"what": occasion.what, "message": message},

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from models import Invite, Scope
+from models import Invite, Scope, db
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,13 @@ class InviteResult:
     name: str
     outcome: Outcome
     reason: str
-    invite: Invite | None = None
+    key: str = ""  # the address as it is looked up; empty where it is none
+    invite_id: str | None = None
+
+    @property
+    def invite(self) -> Invite | None:
+        """The invite's row. Asks the database: for many results take the ids."""
+        return db.session.get(Invite, self.invite_id) if self.invite_id else None
 
     @property
     def ok(self) -> bool:

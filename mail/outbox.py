@@ -7,18 +7,19 @@ wake-up lost, the sweep of the next minute finds the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 import background
 import config
 from mail.addresses import sender_domain
 from mail.sealed import seal
-from models import MailKind, MailState, Outbox, Switch, after_commit, db, new_id, utc_now
+from models import Invite, MailKind, MailState, Outbox, Switch, after_commit, db, insert_rows, new_id, utc_now
 from models.errors import Missing, WrongState
 from models.outbox import REMINDERS
 
@@ -80,24 +81,40 @@ def enqueue(
         params=params or {},
         due_at=due_at,
     )
-    return enqueue_many([mail])[0]
+    (row_id,) = enqueue_many([mail])
+    return db.session.get_one(Outbox, row_id)
 
 
-def enqueue_many(mails: Sequence[NewMail]) -> list[Outbox]:
-    """Put many mails into the outbox; their rows, in the same order."""
-    # No relationship() tells the session that these rows hang on others, so the others go first.
-    if any(not isinstance(row, Outbox) for row in db.session.new):
-        db.session.flush()
+def enqueue_many(mails: Sequence[NewMail]) -> list[str]:
+    """Put many mails into the outbox, in a fixed number of statements; their rows' ids, in the same order."""
+    if not mails:
+        return []
+    db.session.flush()  # what the rows point at
     settings = config.current()
     domain, now = sender_domain(settings), utc_now()
-    rows = []
+    gathers = settings.item_mail_seconds > 0
+    waiting = _waiting({mail.access_id for mail in mails if _may_wait(mail)}, now) if gathers else {}
+    begun: dict[str | None, dict[str, Any]] = {}
+    ids, rows = [], []
     for mail in mails:
-        row = None
-        if mail.kind is MailKind.ITEM and mail.due_at is None and settings.item_mail_seconds > 0:
-            row = _joined(mail, now)
-        rows.append(row or _new_row(mail, settings, domain, now))
+        joins = gathers and _may_wait(mail)
+        if joins and mail.access_id in waiting:
+            there = waiting[mail.access_id]
+            there.params = _with_item(there.params, mail.item_id)
+            ids.append(there.id)
+            continue
+        row = begun.get(mail.access_id) if joins else None
+        if row is None:
+            row = _new_row(mail, settings, domain, now)
+            rows.append(row)
+        else:
+            row["params"] = _with_item(row["params"], mail.item_id)
+        if joins:
+            begun[mail.access_id] = row
+        ids.append(row["id"])
+    insert_rows(Outbox, rows)
     after_commit(background.wake, "mail")
-    return rows
+    return ids
 
 
 def enqueue_security(
@@ -123,57 +140,64 @@ def enqueue_security(
     )
 
 
-def _new_row(mail: NewMail, settings: config.Settings, domain: str, now: datetime) -> Outbox:
+def _new_row(mail: NewMail, settings: config.Settings, domain: str, now: datetime) -> dict[str, Any]:
     row_id = new_id()
-    params, item_id, due_at = dict(mail.params), mail.item_id, mail.due_at
+    params, item_id, due_at = mail.params, mail.item_id, mail.due_at
     if mail.kind is MailKind.ITEM and item_id is not None:
-        params["items"] = [item_id]
-        item_id = None  # several may join: which of them are still visible is seen when the mail is written
+        # Several may join: which of them are still visible is seen when the mail is written.
+        params, item_id = {**params, "items": [item_id]}, None
         due_at = due_at or now + timedelta(seconds=settings.item_mail_seconds)
-    row = Outbox(
-        id=row_id,
-        firm_id=mail.firm_id,
-        kind=mail.kind,
-        to_email=mail.to_email,
-        to_name=mail.to_name[:200],
-        invite_id=mail.invite_id,
-        generation=mail.generation,
-        item_id=item_id,
-        access_id=mail.access_id,
-        accept_code_id=mail.accept_code_id,
-        sender_id=mail.sender_id,
-        params=params,
-        state=MailState.QUEUED,
-        due_at=due_at or now,
-        message_id=f"<{row_id.lower()}@{domain}>",
-        created_at=now,
-    )
-    db.session.add(row)
-    return row
+    return {
+        "id": row_id,
+        "firm_id": mail.firm_id,
+        "kind": mail.kind,
+        "to_email": mail.to_email,
+        "to_name": mail.to_name[:200],
+        "invite_id": mail.invite_id,
+        "generation": mail.generation,
+        "item_id": item_id,
+        "access_id": mail.access_id,
+        "accept_code_id": mail.accept_code_id,
+        "sender_id": mail.sender_id,
+        "params": params,
+        "state": MailState.QUEUED,
+        "due_at": due_at or now,
+        "attempts": 0,
+        "crashes": 0,
+        "message_id": f"<{row_id.lower()}@{domain}>",
+        "error": "",
+        "created_at": now,
+    }
 
 
-def _joined(mail: NewMail, now: datetime) -> Outbox | None:
-    """The item mail that waits for the same access, with this item added; None where none waits."""
-    if mail.item_id is None:
-        return None
-    row = db.session.scalars(
+def _may_wait(mail: NewMail) -> bool:
+    """Item mails to one access wait a while for others, and go out as one."""
+    return mail.kind is MailKind.ITEM and mail.due_at is None and mail.item_id is not None
+
+
+def _waiting(access_ids: Collection[str | None], now: datetime) -> dict[str | None, Outbox]:
+    """The item mails that wait for these accesses, by access."""
+    if not access_ids:
+        return {}
+    rows = db.session.scalars(
         sa.select(Outbox)
         .where(
-            Outbox.access_id == mail.access_id,
+            Outbox.access_id.in_(access_ids),
             Outbox.kind == MailKind.ITEM,
             Outbox.state == MailState.QUEUED,
             Outbox.attempts == 0,
             Outbox.due_at > now,
         )
-        .order_by(Outbox.id)
-        .limit(1)
+        .order_by(Outbox.id.desc())  # of several the first one stays
         .with_for_update()
         .execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is not None:
-        known: list[str] = list(row.params.get("items", []))
-        row.params = {**row.params, "items": known if mail.item_id in known else [*known, mail.item_id]}
-    return row
+    )
+    return {row.access_id: row for row in rows}
+
+
+def _with_item(params: Mapping[str, Any], item_id: str | None) -> dict[str, Any]:
+    known = list(params.get("items", []))
+    return {**params, "items": known if item_id in known else [*known, item_id]}
 
 
 # Where mails are ----------------------------------------------------------------------------------------------------
@@ -193,10 +217,17 @@ def delivery_of(invite_ids: Iterable[str]) -> dict[str, Outbox]:
     return {cast(str, row.invite_id): row for row in rows}
 
 
-def tells_delivery() -> sa.ColumnElement[bool]:
+def latest_of(invite_id: Any) -> sa.ScalarSelect[str]:
+    """The id of the latest mail with the link of the invite that a statement is at."""
+    mail = aliased(Outbox)
+    latest = sa.select(sa.func.max(mail.id)).where(mail.invite_id == invite_id, tells_delivery(mail))
+    return latest.correlate(Invite).scalar_subquery()
+
+
+def tells_delivery(mail: Any = Outbox) -> sa.ColumnElement[bool]:
     """The mail says whether the address can be reached: one with the invite's link; of reminders no dropped ones."""
-    lives = sa.and_(Outbox.kind.in_(REMINDERS), Outbox.state != MailState.CANCELLED)
-    return sa.or_(Outbox.kind == MailKind.INVITE, lives)
+    lives = sa.and_(mail.kind.in_(REMINDERS), mail.state != MailState.CANCELLED)
+    return sa.or_(mail.kind == MailKind.INVITE, lives)
 
 
 def delivery_text(row: Outbox, paused: RelayPause | None = None) -> str:

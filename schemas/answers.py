@@ -10,13 +10,16 @@ import marshmallow as ma
 from marshmallow import fields
 
 
+def moment_text(value: datetime) -> str:
+    """A moment as RFC 3339 text in UTC with `Z`."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Moment(fields.Field[datetime]):
     """A moment as RFC 3339 text in UTC with `Z`."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return None if value is None else moment_text(value)
 
 
 class ContactAnswer(ma.Schema):

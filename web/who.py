@@ -15,6 +15,9 @@ from models import Login, PortalUser, TeamMember, db
 from models.errors import Missing
 
 _FIRM = "firm_id"
+_BY_ID = sa.select(TeamMember).where(
+    TeamMember.id == sa.bindparam("id")
+)  # built once: each call of the API asks it
 
 
 def is_signed_in() -> bool:
@@ -55,9 +58,12 @@ def has_portal() -> bool:
 
 def current_member() -> TeamMember:
     """The member in whose place this request acts. Raises Missing where the login has no place at a firm."""
-    by_token: TeamMember | None = g.get("portal_api_member")
+    by_token: str | None = g.get("portal_api_member_id")
     if by_token is not None:
-        return by_token
+        if "portal_api_member" not in g:
+            g.portal_api_member = db.session.scalars(_BY_ID, {"id": by_token}).one()
+        member: TeamMember = g.portal_api_member
+        return member
     places = memberships()
     if not places:
         raise Missing()

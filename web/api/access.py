@@ -114,4 +114,4 @@ class ChangeAddress(Call):
             access = firm.access(access_id)
             result = change_address.of_access(access, firm.member, body["email"])
             invite = change_address.invite_of(result, access.client_id)
-        return answers.invites([invite])[0]
+        return answers.invites([invite.id])[0]

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Bundle
 
 from invites.access_until import day_of
 from invites.orders import InviteResult
-from invites.standing import StandingKey, standings_of
+from invites.standing import StandingKey, decide, standings_of
 from invites.step import InviteStep
 from mail import outbox
 from models import (
@@ -18,9 +19,11 @@ from models import (
     Invite,
     InviteItem,
     InviteState,
+    Login,
     MailState,
     Outbox,
     PortalAccess,
+    TeamMember,
     WorkItem,
     db,
     utc_now,
@@ -29,56 +32,65 @@ from web.who import current_member
 from workflows.registry import Workflow
 
 
-def invites(rows: Sequence[Invite]) -> list[dict[str, Any]]:
-    """Invites with their client's name, items, standing and delivery."""
-    ids = [invite.id for invite in rows]
-    clients = {invite.client_id for invite in rows}
-    found_names = db.session.execute(sa.select(Client.id, Client.name).where(Client.id.in_(clients)))
-    names = {row.id: row.name for row in found_names}
-    items: dict[str, list[dict[str, str]]] = defaultdict(list)
-    found = db.session.execute(
-        sa.select(InviteItem.invite_id, WorkItem.workflow, WorkItem.id, WorkItem.title)
-        .join(WorkItem, WorkItem.id == InviteItem.item_id)
-        .where(InviteItem.invite_id.in_(ids))
-        .order_by(InviteItem.created_at, WorkItem.id)
-    )
-    for invite_id, workflow, item_id, title in found:
-        items[invite_id].append({"type": workflow, "id": item_id, "title": title})
-    mails = outbox.delivery_of(ids)
-    zone = current_member().firm.time_zone
-    standings = standings_of(clients, {invite.email for invite in rows}, zone)
-    now = utc_now()
+def invites(ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Invites in the order of their ids, with their client's name, items, standing and delivery."""
+    rows, items, zone = _rows(ids), _items(ids), current_member().firm.time_zone
+    clients, emails = {row.client_id for row in rows.values()}, {row.email for row in rows.values()}
+    found = standings_of(clients, emails, zone)
+    keys = {one: found[row.client_id, row.email].key for one, row in rows.items()}
+    return [_invite(rows[one], keys[one], items[one], zone) for one in ids]
+
+
+def results(outcomes: Sequence[InviteResult]) -> list[dict[str, Any]]:
+    """What came of each recipient, with the invite where there is one.
+
+    Such an invite is pending, so it is its address's newest one, and the address has no access: the standing follows
+    from the row and its mail.
+    """
+    ids = list({result.invite_id for result in outcomes if result.invite_id})
+    items, now, zone = _items(ids), utc_now(), current_member().firm.time_zone
+    shown = {
+        one: _invite(row, decide(row.email, None, row, row.mail, now, zone).key, items[one], zone)
+        for one, row in _rows(ids).items()
+    }
     return [
         {
-            "id": invite.id,
-            "client_id": invite.client_id,
-            "client_name": names.get(invite.client_id, ""),
-            "email": invite.email_display,
-            "name": invite.name,
-            "state": invite.state.value,
-            "expired": invite.is_expired(now),
-            "standing": standings[invite.client_id, invite.email].key.value
-            if (invite.client_id, invite.email) in standings
-            else StandingKey.NO_INVITE.value,
-            "workflow": invite.workflow,
-            "items": items[invite.id],
-            "message": invite.message,
-            "metadata": invite.extra,
-            "created_at": invite.created_at,
-            "expires_at": invite.expires_at,
-            "accepted_at": invite.ended_at if invite.state is InviteState.ACCEPTED else None,
-            "invited_by": {"name": invite.invited_by.name, "email": invite.invited_by.login.email_display},
-            "access_until": day_of(invite.access_ends_at, zone),
-            "template": invite.template_name or None,
-            "sends": invite.sends,
-            "delivery": _delivery(mails.get(invite.id)),
+            "email": result.email,
+            "outcome": result.outcome.value,
+            "reason": result.reason,
+            "invite": shown[result.invite_id] if result.invite_id else None,
         }
-        for invite in rows
+        for result in outcomes
     ]
 
 
-def _delivery(mail: Outbox | None) -> dict[str, Any] | None:
-    if mail is None:
+def _invite(row: Any, standing: StandingKey, items: list[dict[str, str]], zone: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "client_id": row.client_id,
+        "client_name": row.client_name,
+        "email": row.email_display,
+        "name": row.name,
+        "state": row.state.value,
+        "expired": row.state is InviteState.PENDING and row.expires_at <= utc_now(),
+        "standing": standing.value,
+        "workflow": row.workflow,
+        "items": items,
+        "message": row.message,
+        "metadata": row.extra,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "accepted_at": row.ended_at if row.state is InviteState.ACCEPTED else None,
+        "invited_by": {"name": row.inviter_name or row.inviter_email, "email": row.inviter_email},
+        "access_until": day_of(row.access_ends_at, zone),
+        "template": row.template_name or None,
+        "sends": row.sends,
+        "delivery": _delivery(row.mail),
+    }
+
+
+def _delivery(mail: Any) -> dict[str, Any] | None:
+    if mail.state is None:
         return None
     waits = mail.state in {MailState.QUEUED, MailState.SENDING}
     return {
@@ -90,19 +102,54 @@ def _delivery(mail: Outbox | None) -> dict[str, Any] | None:
     }
 
 
-def results(outcomes: Sequence[InviteResult]) -> list[dict[str, Any]]:
-    """What came of each recipient, with the invite where there is one."""
-    rows = {result.invite.id: result.invite for result in outcomes if result.invite is not None}
-    shown = dict(zip(rows, invites(list(rows.values())), strict=True))
-    return [
-        {
-            "email": result.email,
-            "outcome": result.outcome.value,
-            "reason": result.reason,
-            "invite": shown[result.invite.id] if result.invite is not None else None,
-        }
-        for result in outcomes
-    ]
+def _rows(ids: Sequence[str]) -> dict[str, Any]:
+    """What is shown of invites, as plain rows: an answer of a thousand needs no objects."""
+    return {row.id: row for row in db.session.execute(_INVITES, {"ids": list(ids)})} if ids else {}
+
+
+def _items(ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    items: dict[str, list[dict[str, str]]] = defaultdict(list)
+    if ids:
+        for invite_id, workflow, item_id, title in db.session.execute(_ITEMS, {"ids": list(ids)}):
+            items[invite_id].append({"type": workflow, "id": item_id, "title": title})
+    return items
+
+
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_INVITES = (
+    sa.select(
+        Invite.id,
+        Invite.client_id,
+        Invite.email,
+        Invite.email_display,
+        Invite.name,
+        Invite.state,
+        Invite.workflow,
+        Invite.message,
+        Invite.extra,
+        Invite.created_at,
+        Invite.expires_at,
+        Invite.ended_at,
+        Invite.access_ends_at,
+        Invite.template_name,
+        Invite.sends,
+        Client.name.label("client_name"),
+        Login.name.label("inviter_name"),
+        Login.email_display.label("inviter_email"),
+        Bundle("mail", Outbox.state, Outbox.attempts, Outbox.sent_at, Outbox.due_at, Outbox.error),
+    )
+    .join(Client, Client.id == Invite.client_id)
+    .join(TeamMember, TeamMember.id == Invite.invited_by_id)
+    .join(Login, Login.id == TeamMember.login_id)
+    .outerjoin(Outbox, Outbox.id == outbox.latest_of(Invite.id))
+    .where(Invite.id.in_(_IDS))
+)
+_ITEMS = (
+    sa.select(InviteItem.invite_id, WorkItem.workflow, WorkItem.id, WorkItem.title)
+    .join(WorkItem, WorkItem.id == InviteItem.item_id)
+    .where(InviteItem.invite_id.in_(_IDS))
+    .order_by(InviteItem.created_at, WorkItem.id)
+)
 
 
 def accesses(rows: Sequence[PortalAccess]) -> list[dict[str, Any]]:

@@ -10,13 +10,13 @@ from invites import access_until, change_address, lifecycle
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.step import RECORD
-from models import Invite, InviteState, db, unit_of_work
+from models import Invite, InviteState, unit_of_work
 from models.address import BadAddress, parse_address
 from schemas.answers import InviteAnswer, InviteResultsAnswer, page_of
 from schemas.api import DryRunQuery, InvitesQuery
 from schemas.invites import AccessUntilBody, ChangeAddressSchema, InviteOrderSchema
 from web.api import answers
-from web.api.common import Call, blueprint, kept, need_one_good, order_of, page, view
+from web.api.common import Call, answered, blueprint, kept, need_one_good, order_of, page, view
 
 blp = blueprint("api-invites", "Invites to a client's portal")
 
@@ -40,9 +40,8 @@ class ClientInvites(Call):
             occasion = Occasion(firm.client(client_id), firm.member, RECORD, FROM_RECORD)
             outcomes = invite_people(occasion, order)
             need_one_good(outcomes)
-            db.session.flush()
             answer = {"results": answers.results(outcomes)}
-        return answer, 200 if query["dry_run"] else 201
+        return answered(answer, 200 if query["dry_run"] else 201)
 
 
 @blp.route("/invites")
@@ -65,7 +64,7 @@ class Invites(Call):
             by_name = sa.func.lower(Invite.name).startswith(beginning, autoescape=True)
             statement = statement.where(sa.or_(Invite.email.startswith(beginning, autoescape=True), by_name))
         rows, cursor = page(statement, Invite.id, query)
-        shown = answers.invites(rows)
+        shown = answers.invites([invite.id for invite in rows])
         if query["standing"] is not None:
             shown = [invite for invite in shown if invite["standing"] == query["standing"]]
         return {"items": shown, "next_cursor": cursor}
@@ -78,7 +77,7 @@ class OneInvite(Call):
     @blp.response(200, InviteAnswer)
     def get(self, invite_id: str) -> dict[str, Any]:
         """Get an invite"""
-        return answers.invites([view().invite(invite_id)])[0]
+        return answers.invites([view().invite(invite_id).id])[0]
 
     @blp.arguments(AccessUntilBody)
     @blp.response(200, InviteAnswer)
@@ -87,7 +86,7 @@ class OneInvite(Call):
         with unit_of_work():
             firm = view()
             invite = access_until.of_invite(firm.invite(invite_id), body["access_until"], firm.member)
-        return answers.invites([invite])[0]
+        return answers.invites([invite.id])[0]
 
 
 @blp.route("/invites/<invite_id>/resend")
@@ -100,7 +99,7 @@ class Resend(Call):
         with unit_of_work():
             firm = view()
             invite = lifecycle.resend(firm.invite(invite_id), firm.member, AGAIN)
-        return answers.invites([invite])[0]
+        return answers.invites([invite.id])[0]
 
 
 @blp.route("/invites/<invite_id>/revoke")
@@ -113,7 +112,7 @@ class Revoke(Call):
         with unit_of_work():
             firm = view()
             invite = lifecycle.revoke(firm.invite(invite_id), firm.member)
-        return answers.invites([invite])[0]
+        return answers.invites([invite.id])[0]
 
 
 @blp.route("/invites/<invite_id>/change-address")
@@ -129,7 +128,7 @@ class ChangeAddress(Call):
             old = firm.invite(invite_id)
             result = change_address.of_invite(old, firm.member, body["email"])
             invite = change_address.invite_of(result, old.client_id)
-        return answers.invites([invite])[0]
+        return answers.invites([invite.id])[0]
 
 
 def _key(typed: str) -> str:

@@ -10,12 +10,13 @@ from models import WorkItem
 from schemas.answers import ItemAnswer, page_of
 from schemas.api import DryRunQuery, ListQuery, with_invite
 from web.api import answers
-from web.api.common import Call, kept, need_one_good, order_of, page, view
+from web.api.common import Call, answered, kept, need_one_good, order_of, page, view
 from web.api.common import blueprint as new_blueprint
 from workflows.file_visibility.declaration import FileVisibility
 from workflows.registry import Registry, Workflow
 from workflows.sending import send
 
+_SENT = ItemAnswer(exclude=["invite_results"])
 SENT_ELSEWHERE = {FileVisibility.slug}  # files come as multipart: web/api/files.py
 
 
@@ -70,8 +71,10 @@ def _add_sending(blp: Blueprint, workflow: Workflow, of_client: type[Call]) -> N
         with workflow.prepared(firm, client, body) as data, kept(query["dry_run"]):
             sent = send(workflow, firm, client, data, order)
             need_one_good(sent.results, "invite.recipients")
-            answer = answers.items(workflow, sent.items, sent.results)[0]
-        return answer, 200 if query["dry_run"] else 201
+            answer = _SENT.dump(answers.items(workflow, sent.items)[0]) | {
+                "invite_results": answers.results(sent.results)
+            }
+        return answered(answer, 200 if query["dry_run"] else 201)
 
     of_client.post = post  # type: ignore[attr-defined]
     of_client.methods = {"GET", "POST"}

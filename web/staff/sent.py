@@ -39,14 +39,14 @@ def leave(url: str) -> AnyResponse:
 
 
 def plain(results: Sequence[InviteResult]) -> list[dict[str, str]]:
-    """The results as plain values; read them while the rows are at hand, inside the unit of work."""
+    """The results as plain values, for the session."""
     return [
         {
             "name": result.name,
             "email": result.email,
             "outcome": result.outcome.value,
             "reason": result.reason,
-            "invite": result.invite.id if result.invite else "",
+            "invite": result.invite_id or "",
         }
         for result in results
     ]

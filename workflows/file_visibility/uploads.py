@@ -57,7 +57,7 @@ def upload_by_client(person: PortalView, access: PortalAccess, uploads: Sequence
     client: Client = access.client
     audience = Audience.PORTAL if access.scope is Scope.PORTAL else Audience.PEOPLE
     items = [_item(client, one, access=access, audience=audience) for one in uploads]
-    grant_items(access, items)
+    grant_items([access.id], items)
     _fire(client, items, None, f"login:{person.login.id}", access.id)
     return items
 
