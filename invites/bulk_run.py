@@ -21,6 +21,7 @@ from invites.bulk_batch import Batch
 from invites.invitees import Invitee
 from invites.inviting import follow, items_by_invite, take_words
 from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew
+from invites.new_invites import insert_invites
 from invites.orders import InviteOrder
 from invites.scope import FirmView
 from invites.standing import StandingKey, day, standings_of

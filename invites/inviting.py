@@ -1,10 +1,9 @@
 """Inviting people: one order of the Client Portal window becomes contacts, invites, mails and events.
 
-Everything is read and written in a fixed number of statements, however many people are ticked, and rows that nobody
-touches again in this request go to the database without becoming objects first. The client's row is locked meanwhile:
-two orders at once would both add the same new person to the record. Below that lock still lies the partial unique
-index (one pending invite per client and address): where it says that somebody was faster, the order joins the invite
-that is there.
+Everything is read and written in a fixed number of statements, however many people are ticked. The client's row is
+locked meanwhile: two orders at once would both add the same new person to the record. Below that lock still lies the
+partial unique index (one pending invite per client and address): where it says that somebody was faster, the order
+joins the invite that is there.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import lazyload
 
-import config
 from invites import schedule
 from invites.access_until import close_ended
 from invites.grants import grant_items
 from invites.invitees import Invitee, invitees
-from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, mail_to, renew, token_row
+from invites.lifecycle import SAME_REQUEST, Occasion, expiry, mail_for, renew
+from invites.new_invites import insert_invites
 from invites.orders import InviteOrder, InviteResult, Outcome
 from mail import outbox
 from mail.outbox import NewMail
@@ -33,19 +31,13 @@ from models import (
     Client,
     Invite,
     InviteItem,
-    InviteState,
-    InviteToken,
     MailKind,
     PortalAccess,
     Scope,
     WorkItem,
-    append_events,
     db,
-    insert_rows,
-    new_id,
     utc_now,
 )
-from models.failpoints import reach
 
 SUSPENDED = "Access is suspended. Choose Restore access on the record first."
 HAS_ACCESS = "Has access already: no invite needed."
@@ -106,7 +98,10 @@ def _accesses(client_id: str, keys: Collection[str]) -> dict[str, PortalAccess]:
 
 
 def _scopes_before(
-    occasion: Occasion, keys: Collection[str], accesses: Mapping[str, PortalAccess], pending: Mapping[str, Invite]
+    occasion: Occasion,
+    keys: Collection[str],
+    accesses: Mapping[str, PortalAccess],
+    pending: Mapping[str, Invite],
 ) -> dict[str, Scope]:
     """What was decided before that an address is to see (see `Standing.scope`)."""
     before: dict[str, Scope] = {}
@@ -193,101 +188,6 @@ def _pending(client_id: str, keys: Collection[str]) -> dict[str, Invite]:
         _PENDING, {"client_id": client_id, "keys": list(keys)}, execution_options={"populate_existing": True}
     )
     return {invite.email: invite for invite in rows}
-
-
-def insert_invites(
-    order: InviteOrder, asked: Sequence[tuple[Occasion, Invitee]]
-) -> dict[tuple[str, str], str]:
-    """Insert pending invites with tokens, items, events and mails, for any number of clients in the same statements.
-
-    Only those that nobody else inserted meanwhile come back: (client, address) -> the invite's id.
-    """
-    if not asked:
-        return {}
-    db.session.flush()  # what they point at comes first
-    occasions = {occasion.client.id: occasion for occasion, _ in asked}
-    shared = {client_id: _shared(occasion, order) for client_id, occasion in occasions.items()}
-    rows = _insert(
-        [
-            shared[occasion.client.id]
-            | {
-                "id": new_id(),
-                "contact_id": person.contact_id,
-                "email": person.address.key,
-                "email_display": person.address.display,
-                "name": person.name,
-                "scope": person.scope,
-            }
-            for occasion, person in asked
-        ]
-    )
-    reach("invite.after_insert")
-    insert_rows(InviteToken, [token_row(row["id"], row["generation"]) for row in rows])
-    insert_rows(
-        InviteItem,
-        [
-            {"invite_id": row["id"], "item_id": item.id, "created_at": row["created_at"]}
-            for row in rows
-            for item in occasions[row["client_id"]].items
-        ],
-    )
-    append_events([occasions[row["client_id"]].event("invite_created", row["id"]) for row in rows])
-    outbox.enqueue_many(
-        [
-            mail_to(
-                occasions[row["client_id"]],
-                row["id"],
-                row["generation"],
-                row["email"],
-                row["name"],
-                order.message,
-            )
-            for row in rows
-        ]
-    )
-    return {(row["client_id"], row["email"]): row["id"] for row in rows}
-
-
-def _insert(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Insert invites; those that came in, where somebody else has a pending one of the same address by now."""
-    dialect = sqlite if db.session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(Invite.__table__).on_conflict_do_nothing()
-    result = db.session.connection().execute(statement, rows, execution_options={"preserve_rowcount": True})
-    if result.rowcount == len(rows):
-        return rows
-    ids = [row["id"] for row in rows]
-    there = set(db.session.connection().scalars(sa.select(Invite.id).where(Invite.id.in_(ids))))
-    return [row for row in rows if row["id"] in there]
-
-
-def _shared(occasion: Occasion, order: InviteOrder) -> dict[str, Any]:
-    """The columns that all invites of one occasion have in common."""
-    now = utc_now()
-    firm = occasion.member.firm
-    days = order.expires_in_days or firm.invite_days or config.current().invite_days
-    ends = expiry(now, days, occasion.items, firm.time_zone, order.access_ends_at)
-    template_id, template_name = order.template or (None, "")
-    return {
-        "firm_id": occasion.client.firm_id,
-        "client_id": occasion.client.id,
-        "state": InviteState.PENDING,
-        "workflow": occasion.workflow,
-        "message": order.message,
-        "template_id": template_id,
-        "template_name": template_name,
-        "access_ends_at": order.access_ends_at,
-        "metadata": dict(order.extra),
-        "invited_by_id": occasion.member.id,
-        "created_at": now,
-        "last_asked_at": now,
-        "expires_in_days": days,
-        "expires_at": ends,
-        "reminds": True,
-        "remind_at": schedule.next_look(now, ends, schedule.days_of(firm), now),
-        "generation": 1,
-        "sends": 1,
-        "ended_reason": "",
-    }
 
 
 def _join(

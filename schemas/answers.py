@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,11 @@ from marshmallow import fields
 def moment_text(value: datetime) -> str:
     """A moment as RFC 3339 text in UTC with `Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: date) -> str:
+    """A moment or a day as answers show it, for `json.dumps(default=...)`."""
+    return moment_text(value) if isinstance(value, datetime) else value.isoformat()
 
 
 class Moment(fields.Field[datetime]):

@@ -20,7 +20,7 @@ from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.scope import FirmView
 from models import Scope, db, unit_of_work
 from models.errors import Invalid
-from schemas.answers import moment_text
+from schemas.answers import plain
 from web.access_rules import api_call
 from web.api.idempotency import before_call
 from web.who import current_member
@@ -92,7 +92,7 @@ def kept(dry_run: bool = False) -> Iterator[None]:
 
 def answered(answer: Mapping[str, Any], status: int) -> Response:
     """An answer that has its schema's form already: dumping a thousand results by the schema takes longer than Send."""
-    return Response(json.dumps(answer, default=moment_text), status, mimetype="application/json")
+    return Response(json.dumps(answer, default=plain), status, mimetype="application/json")
 
 
 def order_of(data: Mapping[str, Any] | None) -> InviteOrder | None:
