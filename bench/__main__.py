@@ -3,7 +3,8 @@
     python -m bench [--size small|full] [--only sqlite|postgresql] [--parts rate,latency,worker,compose]
 
 Everything runs in turns, ours and the plain view's, and what counts is the ratio of medians: a machine that others use
-too slows both. Needs what the tests need (requirements-test.txt), nothing else.
+too slows both. The load is a firm's: requests go to a thousand clients in turn, for ours and the plain view alike
+(bench/servers.py says more). Needs what the tests need (requirements-test.txt), nothing else.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
-
-import requests
 
 from bench import mailroom
 from bench.servers import databases, new_database, running
@@ -87,7 +86,7 @@ def latencies(table: Table, where: dict[str, str], kind: str, size: dict[str, in
             (size["many"], max(size["sends"] // 6, 3)),
         ):
             times: dict[str, list[float]] = {"quick": [], "slow": []}
-            with requests.Session() as one, requests.Session() as two:
+            with quick.caller() as one, slow.caller() as two:
                 for _ in range(sends):
                     times["quick"].append(quick.send(people, one))
                     times["slow"].append(slow.send(people, two))

