@@ -182,9 +182,9 @@ def _invite(batch: Batch) -> None:
             mails.append(mail_for(occasion, invite, invite.message))
             _mark([item], RowOutcome.DONE, f"{contact.label} is invited again with a fresh link.")
     close_ended([known[pair].access for pair in wanted if pair in known], batch.actor)
-    for pair, invite_id in insert_invites(order, fresh).items():
+    for pair, made in insert_invites(order, fresh).items():
         item, _, contact = wanted[pair]
-        item.invite_id = invite_id
+        item.invite_id = made["id"]
         _mark([item], RowOutcome.DONE, f"{contact.label} is invited.")
     late = [item for item, _, _ in wanted.values() if item.outcome is RowOutcome.WAITING]
     _mark(late, RowOutcome.SKIPPED, "Somebody else invited this person at the same moment.")

@@ -168,7 +168,8 @@ def _invite(
     for person in people:
         key = person.address.key
         if (client_id, key) in made:
-            outcomes[key] = _result(person, Outcome.INVITED, "Invite sent.", made[client_id, key])
+            row = made[client_id, key]
+            outcomes[key] = replace(_result(person, Outcome.INVITED, "Invite sent.", row["id"]), made=row)
         elif key not in joined:  # inserted by somebody else, and accepted or revoked within the same instant
             outcomes[key] = _result(person, Outcome.BLOCKED, TOO_LATE)
         else:

@@ -251,7 +251,13 @@ def mail_for(occasion: Occasion, invite: Invite, message: str) -> NewMail:
 
 
 def mail_to(
-    occasion: Occasion, invite_id: str, generation: int, email: str, name: str, message: str
+    occasion: Occasion,
+    invite_id: str,
+    generation: int,
+    email: str,
+    name: str,
+    message: str,
+    due_at: datetime | None = None,
 ) -> NewMail:
     """The same for an invite that is known by its columns alone."""
     return NewMail(
@@ -262,6 +268,7 @@ def mail_to(
         invite_id=invite_id,
         generation=generation,
         item_id=occasion.items[0].id if occasion.items else None,
+        due_at=due_at,
         sender_id=occasion.member.id,
         params={"what": occasion.what, "message": message},
     )

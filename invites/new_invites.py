@@ -33,10 +33,10 @@ from models.failpoints import reach
 
 def insert_invites(
     order: InviteOrder, asked: Sequence[tuple[Occasion, Invitee]]
-) -> dict[tuple[str, str], str]:
+) -> dict[tuple[str, str], dict[str, Any]]:
     """Insert pending invites with tokens, items, events and mails, for any number of clients in the same statements.
 
-    Only those that nobody else inserted meanwhile come back: (client, address) -> the invite's id.
+    Only those that nobody else inserted meanwhile come back: (client, address) -> the invite's columns.
     """
     if not asked:
         return {}
@@ -77,11 +77,12 @@ def insert_invites(
                 row["email"],
                 row["name"],
                 order.message,
+                due_at=row["created_at"],
             )
             for row in rows
         ]
     )
-    return {(row["client_id"], row["email"]): row["id"] for row in rows}
+    return {(row["client_id"], row["email"]): row for row in rows}
 
 
 def _insert(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

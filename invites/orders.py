@@ -57,6 +57,7 @@ class InviteResult:
     reason: str
     key: str = ""  # the address as it is looked up; empty where it is none
     invite_id: str | None = None
+    made: Mapping[str, Any] | None = None  # the columns of an invite that was made just now
 
     @property
     def invite(self) -> Invite | None:

@@ -7,6 +7,7 @@ that nobody learns by guessing ids.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,9 +42,14 @@ from models.errors import LicenceMissing, Missing, PermissionMissing
 
 Row = TypeVar("Row")
 
+# Built once, since nearly every request asks it.
+_ONE_CLIENT = sa.select(Client).where(
+    Client.firm_id == sa.bindparam("firm_id"), Client.id == sa.bindparam("client_id")
+)
 
-def _one(statement: sa.Select[Row]) -> Row:
-    row = db.session.scalars(statement).unique().one_or_none()
+
+def _one(statement: sa.Select[Row], parameters: Mapping[str, Any] | None = None) -> Row:
+    row = db.session.scalars(statement, parameters).unique().one_or_none()
     if row is None:
         raise Missing
     return row
@@ -75,7 +81,8 @@ class FirmView:
 
     def client(self, client_id: str) -> Client:
         """One client. Raises Missing."""
-        return _one(self.clients().where(Client.id == client_id))
+        statement = self._mine(_ONE_CLIENT, Client.id)
+        return _one(statement, {"firm_id": self.firm_id, "client_id": client_id})
 
     def contacts(self) -> sa.Select[Contact]:
         """The contacts of the clients this member may see."""

@@ -35,11 +35,12 @@ _OPEN = "portal_unit_of_work"
 def init_database(app: Flask, url: str) -> None:
     """Give the application its engine for `url`."""
     options: dict[str, Any] = {"url": url, "pool_pre_ping": not url.startswith("sqlite")}
+    # The connection used last goes first: its pages and its prepared statements are at hand.
+    options |= {"pool_size": 20, "max_overflow": 20, "pool_use_lifo": True}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": 30, "check_same_thread": False}
     else:
         options["connect_args"] = {"options": "-c timezone=utc", "connect_timeout": 10}
-        options |= {"pool_size": 20, "max_overflow": 20}
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
     db.init_app(app)
     # The library also closes asynchronous sessions, on a thread made for each context: 0.3 ms, and we have none.

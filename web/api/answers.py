@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from models import (
     db,
     utc_now,
 )
+from schemas.answers import ItemAnswer
 from web.who import current_member
 from workflows.registry import Workflow
 
@@ -41,18 +43,24 @@ def invites(ids: Sequence[str]) -> list[dict[str, Any]]:
     return [_invite(rows[one], keys[one], items[one], zone) for one in ids]
 
 
-def results(outcomes: Sequence[InviteResult]) -> list[dict[str, Any]]:
-    """What came of each recipient, with the invite where there is one.
+def results(
+    outcomes: Sequence[InviteResult], client: Client, work: Sequence[WorkItem] = ()
+) -> list[dict[str, Any]]:
+    """What came of each recipient, with the invite where there is one; `work` is what they were invited to.
 
-    Such an invite is pending, so it is its address's newest one, and the address has no access: the standing follows
-    from the row and its mail.
+    An invite that was made just now is shown as it was written. The others are pending too, so each is its address's
+    newest one, and the address has no access: the standing follows from the row and its mail.
     """
-    ids = list({result.invite_id for result in outcomes if result.invite_id})
+    ids = list({result.invite_id for result in outcomes if result.invite_id and result.made is None})
     items, now, zone = _items(ids), utc_now(), current_member().firm.time_zone
     shown = {
         one: _invite(row, decide(row.email, None, row, row.mail, now, zone).key, items[one], zone)
         for one, row in _rows(ids).items()
     }
+    links = [{"type": item.workflow, "id": item.id, "title": item.title} for item in work]
+    for result in outcomes:
+        if result.made is not None:
+            shown[result.made["id"]] = _invite(_made(result.made, client), StandingKey.INVITED, links, zone)
     return [
         {
             "email": result.email,
@@ -62,6 +70,23 @@ def results(outcomes: Sequence[InviteResult]) -> list[dict[str, Any]]:
         }
         for result in outcomes
     ]
+
+
+def _made(row: Mapping[str, Any], client: Client) -> SimpleNamespace:
+    """An invite of this very request in the form of `_rows`, which needn't be asked for it."""
+    member = current_member()
+    waiting = SimpleNamespace(
+        state=MailState.QUEUED, attempts=0, sent_at=None, due_at=row["created_at"], error=""
+    )
+    return SimpleNamespace(
+        **row,
+        extra=row["metadata"],
+        ended_at=None,
+        client_name=client.name,
+        inviter_name=member.login.name,
+        inviter_email=member.login.email_display,
+        mail=waiting,
+    )
 
 
 def _invite(row: Any, standing: StandingKey, items: list[dict[str, str]], zone: str) -> dict[str, Any]:
@@ -172,12 +197,20 @@ def accesses(rows: Sequence[PortalAccess]) -> list[dict[str, Any]]:
     ]
 
 
-def items(
-    workflow: Workflow, rows: Sequence[WorkItem], outcomes: Sequence[InviteResult] | None = None
-) -> list[Any]:
-    """Work items with their workflow's own fields; `invite_results` only where something was sent."""
+def sent(
+    workflow: Workflow, client: Client, rows: Sequence[WorkItem], outcomes: Sequence[InviteResult]
+) -> dict[str, Any]:
+    """The (first) work item that was sent, in its final form, with what came of each recipient."""
+    (item, *_) = items(workflow, rows)
+    return {**_SENT.dump(item), "invite_results": results(outcomes, client, rows)}
+
+
+_SENT = ItemAnswer(exclude=["invite_results"])
+
+
+def items(workflow: Workflow, rows: Sequence[WorkItem]) -> list[dict[str, Any]]:
+    """Work items with their workflow's own fields."""
     own = workflow.api_fields_of(list(rows))
-    sent: Mapping[str, Any] = {} if outcomes is None else {"invite_results": results(outcomes)}
     return [
         {
             "id": item.id,
@@ -189,7 +222,6 @@ def items(
             "created_at": item.created_at,
             "sent_at": item.sent_at,
             "own": own[item.id],
-            **sent,
         }
         for item in rows
     ]

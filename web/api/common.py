@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -112,8 +113,12 @@ def order_of(data: Mapping[str, Any] | None) -> InviteOrder | None:
         message=data["message"],
         expires_in_days=data["expires_in_days"],
         extra=data["metadata"],
-        access_ends_at=end_of(data["access_until"], current_member().firm.time_zone),
+        access_ends_at=_end_of(data["access_until"]),
     )
+
+
+def _end_of(day: date | None) -> datetime | None:
+    return end_of(day, current_member().firm.time_zone) if day is not None else None
 
 
 def need_one_good(results: Sequence[InviteResult], prefix: str = "recipients") -> None:

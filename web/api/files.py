@@ -13,7 +13,7 @@ from schemas.api import DryRunQuery, FileForm, VisibilityBody
 from schemas.base import load
 from schemas.invites import InviteOrderSchema
 from web.api import answers
-from web.api.common import Call, blueprint, kept, need_one_good, order_of, view
+from web.api.common import Call, answered, blueprint, kept, need_one_good, order_of, view
 from workflows import storage
 from workflows.file_visibility import uploads, visibility
 from workflows.file_visibility.declaration import FileVisibility
@@ -64,8 +64,8 @@ class Upload(Call):
             items = uploads.upload(firm, client, received)
             outcomes = visibility.make_visible(firm, client, items, order) if form["visible"] else []
             need_one_good(outcomes, "invite.recipients")
-            answer = answers.items(workflow, items, outcomes)[0]
-        return answer, 200 if query["dry_run"] else 201
+            answer = answers.sent(workflow, client, items, outcomes)
+        return answered(answer, 200 if query["dry_run"] else 201)
 
 
 @blp.route("/files/<item_id>/visibility")
@@ -76,7 +76,7 @@ class Visibility(Call):
     @blp.arguments(VisibilityBody)
     @blp.response(200, ItemAnswer)
     @blp.doc(tags=["Files"])
-    def put(self, query: dict[str, Any], body: dict[str, Any], item_id: str) -> dict[str, Any]:
+    def put(self, query: dict[str, Any], body: dict[str, Any], item_id: str) -> Any:
         """Make a file visible (with invites) or invisible"""
         order = order_of(body["invite"])
         if order is not None and not body["visible"]:
@@ -85,14 +85,15 @@ class Visibility(Call):
         with kept(query["dry_run"]):
             firm = view()
             item = firm.item(item_id, workflow.slug)
+            client = firm.client(item.client_id)
             if body["visible"]:
-                outcomes = visibility.make_visible(firm, firm.client(item.client_id), [item], order)
+                outcomes = visibility.make_visible(firm, client, [item], order)
                 need_one_good(outcomes, "invite.recipients")
             else:
                 visibility.make_invisible(firm, [item])
                 outcomes = []
-            answer: dict[str, Any] = answers.items(workflow, [item], outcomes)[0]
-        return answer
+            answer = answers.sent(workflow, client, [item], outcomes)
+        return answered(answer, 200)
 
 
 def _workflow() -> FileVisibility:

@@ -37,10 +37,10 @@ class ClientInvites(Call):
         assert order is not None  # noqa: S101  # the schema requires recipients
         with kept(query["dry_run"]):
             firm = view()
-            occasion = Occasion(firm.client(client_id), firm.member, RECORD, FROM_RECORD)
-            outcomes = invite_people(occasion, order)
+            client = firm.client(client_id)
+            outcomes = invite_people(Occasion(client, firm.member, RECORD, FROM_RECORD), order)
             need_one_good(outcomes)
-            answer = {"results": answers.results(outcomes)}
+            answer = {"results": answers.results(outcomes, client)}
         return answered(answer, 200 if query["dry_run"] else 201)
 
 

@@ -16,7 +16,6 @@ from workflows.file_visibility.declaration import FileVisibility
 from workflows.registry import Registry, Workflow
 from workflows.sending import send
 
-_SENT = ItemAnswer(exclude=["invite_results"])
 SENT_ELSEWHERE = {FileVisibility.slug}  # files come as multipart: web/api/files.py
 
 
@@ -47,8 +46,7 @@ def _add(blp: Blueprint, workflow: Workflow) -> None:
         @blp.response(200, ItemAnswer)
         @blp.doc(summary=f"Get one of the {workflow.plural.lower()}", tags=[workflow.plural])
         def get(self, item_id: str) -> dict[str, Any]:
-            item: dict[str, Any] = answers.items(workflow, [view().item(item_id, workflow.slug)])[0]
-            return item
+            return answers.items(workflow, [view().item(item_id, workflow.slug)])[0]
 
     if workflow.slug not in SENT_ELSEWHERE:
         _add_sending(blp, workflow, ClientItems)
@@ -71,9 +69,7 @@ def _add_sending(blp: Blueprint, workflow: Workflow, of_client: type[Call]) -> N
         with workflow.prepared(firm, client, body) as data, kept(query["dry_run"]):
             sent = send(workflow, firm, client, data, order)
             need_one_good(sent.results, "invite.recipients")
-            answer = _SENT.dump(answers.items(workflow, sent.items)[0]) | {
-                "invite_results": answers.results(sent.results)
-            }
+            answer = answers.sent(workflow, client, sent.items, sent.results)
         return answered(answer, 200 if query["dry_run"] else 201)
 
     of_client.post = post  # type: ignore[attr-defined]
