@@ -17,8 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from invites import accept, change_address, expiry, lifecycle, reminders
 from invites import access as accesses
 from invites.accept import Link, LinkState
-from invites.inviting import Invitee, insert_invites, invite_people
+from invites.invitees import Invitee
+from invites.inviting import invite_people
 from invites.lifecycle import Occasion
+from invites.new_invites import insert_invites
 from invites.orders import InviteOrder, InviteResult, Outcome, Recipient
 from models import (
     AccessState,
@@ -89,8 +91,9 @@ class Play(Stage):
         with unit_of_work() as session:
             row = self.row(told)
             occasion = Occasion(row.client, row.invited_by, "client-record", "invited you")
-            person = Invitee(parse_address(told.email), session.get_one(Contact, row.contact_id), Scope.ITEMS)
-            assert insert_invites(InviteOrder(()), [(occasion, person)]) == []
+            contact = session.get_one(Contact, row.contact_id)
+            person = Invitee(parse_address(told.email), contact.id, contact.name, Scope.ITEMS)
+            assert insert_invites(InviteOrder(()), [(occasion, person)]) == {}
 
     def resend(self, told: Told) -> bool:
         """A fresh link; whether there was anything to send again."""
