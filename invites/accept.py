@@ -20,6 +20,7 @@ from sqlalchemy.orm import joinedload
 import config
 from invites.grants import grant_items
 from invites.lifecycle import claim_for_accept, items_of, resend
+from languages import SOURCE, say
 from mail import links, outbox
 from models import (
     AcceptCode,
@@ -150,10 +151,15 @@ def check_code(link: Link, typed: str) -> WrongCode | None:
     if hmac.compare_digest("".join(typed.split()).encode(), expected.encode()):
         return None
     left = CODE_TRIES - tries
-    again = (
-        f"{left} more {'try' if left == 1 else 'tries'}." if left else "Please start again to get a new code."
-    )
-    return WrongCode({"code": [f"This is not the code from the mail. {again}"]})
+    language = link.invite.invited_by.firm.language if link.invite is not None else SOURCE
+    if left:
+        again = (
+            say(language, "1 more try.") if left == 1 else say(language, "%(left)s more tries.", left=left)
+        )
+    else:
+        again = say(language, "Please start again to get a new code.")
+    wrong = say(language, "This is not the code from the mail.")
+    return WrongCode({"code": [f"{wrong} {again}"]})
 
 
 def _count_try(code_id: str) -> int | None:

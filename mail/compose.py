@@ -13,6 +13,7 @@ import jinja2
 import structlog
 
 from config import Settings
+from languages import moment
 from mail import addresses, facts, links, mime, render, words
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
@@ -232,12 +233,12 @@ def _digest(
     if not invites:
         raise NothingLeft("None of these invites is expired any more.")
     return words.digest_values(
-        firm,
+        words.in_english(firm),
         name=mail.to_name,
         address=mail.to_email,
         lines=[
             f"{invite.name or invite.email_display}, {known.clients[invite.client_id]}:"
-            f" {words.moment(invite.expires_at, firm.zone)}"
+            f" {moment(invite.expires_at, firm.zone)}"
             for invite in invites
         ],
         more=mail.params["count"] - len(named),
@@ -256,7 +257,7 @@ def _accept_code(
         name=mail.to_name,
         address=mail.to_email,
         code=links.accept_code(settings, code.id),
-        until=words.moment(code.expires_at, firm.zone),
+        until=moment(code.expires_at, firm.zone, firm.language),
     )
 
 
@@ -296,7 +297,7 @@ def _notice(
 ) -> dict[str, Any]:
     button = mail.params.get("button")
     return words.plain_values(
-        firm,
+        words.in_english(firm),
         name=mail.to_name,
         address=mail.to_email,
         headline=mail.params["subject"],
@@ -312,7 +313,7 @@ def _security(
     text = unseal(settings, mail.params["sealed"])
     label, link = text["button"] or ("", "")
     return words.plain_values(
-        firm,
+        words.in_english(firm),
         name=mail.to_name,
         address=mail.to_email,
         headline=text["subject"],

@@ -97,6 +97,7 @@ def firm_facts(firm: Firm | sa.Row[Any]) -> FirmFacts:
         colour=firm.colour,
         zone=firm.time_zone,
         shows_titles=firm.shows_titles,
+        language=firm.language,
         reply_to=firm.reply_to,
     )
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 import liquid
 from liquid.exceptions import LiquidError
 
+from languages import SOURCE, say
 from models.errors import Invalid
 
 LONGEST = 2000  # characters, as product.md says
@@ -45,7 +46,7 @@ class Values:
     item_due_on: str = ""
     invite_expires_on: str = ""
 
-    def by_name(self, *, hides_names: bool) -> dict[str, str]:
+    def by_name(self, *, hides_names: bool, language: str = SOURCE) -> dict[str, str]:
         """Placeholder -> text; with neutral words for client and title where they are hidden."""
         values = {
             "person.first_name": self.person_name.split(" ")[0],
@@ -57,7 +58,8 @@ class Values:
             "item.due_on": self.item_due_on,
             "invite.expires_on": self.invite_expires_on,
         }
-        return values | NEUTRAL if hides_names else values
+        neutral = {name: say(language, words) for name, words in NEUTRAL.items()}
+        return values | neutral if hides_names else values
 
 
 def check(text: str, field: str = "message") -> str:

@@ -17,6 +17,8 @@ import jinja2
 from markupsafe import Markup, escape
 from mjml import mjml2html
 
+from languages import jinja_callables
+
 FOLDER = Path(__file__).resolve().parent.parent / "templates" / "mail"
 ZWNJ = "\u200c"
 
@@ -40,14 +42,14 @@ class Rendered:
 
 def render(kind: str, values: dict[str, Any]) -> Rendered:
     """The words of one mail. Raises jinja2.UndefinedError where a value is missing."""
-    subject, _, html = _templates(kind)
+    subject, _, html = _templates(kind, values["language"])
     line = " ".join(subject.render(values).split())
     return Rendered(line, render_text(kind, values), html.render(values, subject=line))
 
 
 def render_text(kind: str, values: dict[str, Any]) -> str:
     """The plain text alone, without blank lines in a row."""
-    text = _templates(kind)[1].render(values)
+    text = _templates(kind, values["language"])[1].render(values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -72,6 +74,11 @@ def as_html(text: str) -> Markup:
     return Markup("").join(Markup("<p>{}</p>").format(line) for line in lines)
 
 
+def bold(text: str) -> Markup:
+    """The text in bold, to stand within a translated sentence."""
+    return Markup("<b>{}</b>").format(text)
+
+
 def _in_short_lines(html: str) -> str:
     """The page with its tags broken into lines, where blanks mean nothing.
 
@@ -82,21 +89,35 @@ def _in_short_lines(html: str) -> str:
     return head + body + rest.replace('" style="', '"\nstyle="').replace('">', '"\n>')
 
 
-_PLAIN = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701 plain text
-_HTML = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True)
-for _environment in (_PLAIN, _HTML):
-    _environment.filters |= {"unlinked": unlinked, "as_html": as_html}
+@lru_cache
+def _environments(language: str) -> tuple[jinja2.Environment, jinja2.Environment]:
+    """For plain text and for HTML; `_()` in them speaks the language."""
+    more: Any = {"undefined": jinja2.StrictUndefined, "extensions": ["jinja2.ext.i18n"]}
+    plain = jinja2.Environment(autoescape=False, **more)  # noqa: S701 plain text
+    html = jinja2.Environment(autoescape=True, **more)
+    for environment in (plain, html):
+        environment.filters |= {"unlinked": unlinked, "as_html": as_html, "bold": bold}
+        environment.install_gettext_callables(*jinja_callables(language), newstyle=True)  # type: ignore[attr-defined]
+    return plain, html
 
 
-@lru_cache(maxsize=64)
-def _templates(kind: str) -> tuple[jinja2.Template, jinja2.Template, jinja2.Template]:
+@lru_cache(maxsize=256)
+def _templates(kind: str, language: str) -> tuple[jinja2.Template, jinja2.Template, jinja2.Template]:
+    plain, html = _environments(language)
     folder = FOLDER / kind
+    return (
+        plain.from_string((folder / "subject.txt").read_text()),
+        plain.from_string((folder / "body.txt").read_text()),
+        html.from_string(_compiled(kind).replace('lang="en"', 'lang="{{ language }}"')),
+    )
+
+
+@lru_cache
+def _compiled(kind: str) -> str:
+    """The MJML as HTML, its placeholders still in it: one for all languages."""
     # Pieces are put in as text: the compiler renders an included one without the cell it needs around it. And no
     # fonts: MJML would fetch the ones it knows from elsewhere, and a mail of ours asks nobody for anything.
-    source = _PIECE.sub(lambda found: (FOLDER / found[1]).read_text(), (folder / "body.mjml").read_text())
-    html = _in_short_lines(mjml2html(source, fonts={}))
-    return (
-        _PLAIN.from_string((folder / "subject.txt").read_text()),
-        _PLAIN.from_string((folder / "body.txt").read_text()),
-        _HTML.from_string(html),
+    source = (FOLDER / kind / "body.mjml").read_text()
+    return _in_short_lines(
+        mjml2html(_PIECE.sub(lambda found: (FOLDER / found[1]).read_text(), source), fonts={})
     )

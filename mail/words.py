@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from languages import SOURCE, day, moment, say, zone_of
 from mail.placeholders import Values, fill
 from mail.render import unlinked
 
@@ -28,6 +28,7 @@ class FirmFacts:
     colour: str = "#1f5f8b"
     zone: str = "UTC"
     shows_titles: bool = False
+    language: str = SOURCE
     reply_to: str = ""
 
 
@@ -40,11 +41,10 @@ class ItemFacts:
     client: str
     due_on: date | None = None
 
-    @property
-    def line(self) -> str:
+    def line(self, language: str = SOURCE) -> str:
         """The item in half a sentence."""
-        due = f", due {day(self.due_on)}" if self.due_on else ""
-        return f"{self.title}, for {self.client}{due}"
+        due = say(language, ", due %(day)s", day=day(self.due_on, language)) if self.due_on else ""
+        return f"{self.title}{say(language, ', for %(client)s', client=self.client)}{due}"
 
 
 def invite_values(
@@ -68,16 +68,16 @@ def invite_values(
         sender_name=sender,
         firm_name=firm.name,
         item_title=item.title if item else "",
-        item_due_on=day(item.due_on) if item and item.due_on else "",
-        invite_expires_on=day(expires_at.astimezone(zone_of(firm.zone)).date()),
+        item_due_on=day(item.due_on, firm.language) if item and item.due_on else "",
+        invite_expires_on=day(expires_at.astimezone(zone_of(firm.zone)).date(), firm.language),
     )
     return {
         **_common(firm, address, message, values, hides_names=not firm.shows_titles),
         "sender": sender,
-        "what": what,
+        "what": say(firm.language, what),
         "title": shown.title if shown else "",
         "client": client if firm.shows_titles else "",
-        "until": moment(expires_at, firm.zone),
+        "until": moment(expires_at, firm.zone, firm.language),
         "link": link,
     }
 
@@ -100,7 +100,7 @@ def reminder_values(
         firm, sender=sender, what=what, name=name, address=address, client=client, item=item, message="",
         expires_at=expires_at, link=link,
     )  # fmt: skip
-    ends_on = day(expires_at.astimezone(zone_of(firm.zone)).date())
+    ends_on = day(expires_at.astimezone(zone_of(firm.zone)).date(), firm.language)
     return {**values, "ends_on": ends_on, "stop_link": stop_link}
 
 
@@ -141,15 +141,20 @@ def item_values(
         sender_name=sender,
         firm_name=firm.name,
         item_title=first.title if first else "",
-        item_due_on=day(first.due_on) if first and first.due_on else "",
+        item_due_on=day(first.due_on, firm.language) if first and first.due_on else "",
     )
     return {
         **_common(firm, address, message, values, hides_names=False),
         "sender": sender,
-        "what": what,
-        "things": [item.line for item in items],
+        "what": say(firm.language, what),
+        "things": [item.line(firm.language) for item in items],
         "link": link,
     }
+
+
+def in_english(firm: FirmFacts) -> FirmFacts:
+    """The firm as mails to its own team speak of it."""
+    return replace(firm, language=SOURCE)
 
 
 def plain_values(firm: FirmFacts, *, name: str, address: str, **more: Any) -> dict[str, Any]:
@@ -160,13 +165,14 @@ def plain_values(firm: FirmFacts, *, name: str, address: str, **more: Any) -> di
 def _common(
     firm: FirmFacts, address: str, message: str, values: Values, *, hides_names: bool
 ) -> dict[str, Any]:
-    filled = ""
+    filled, language = "", firm.language
     if message.strip():
         plain = "\n".join(line.rstrip() for line in message.strip().splitlines())
-        filled = unlinked(fill(plain, values.by_name(hides_names=hides_names)))
+        filled = unlinked(fill(plain, values.by_name(hides_names=hides_names, language=language)))
     first = values.person_name.split(" ")[0]
-    greeting = f"Hello {first}," if first else "Hello,"
+    greeting = say(language, "Hello %(name)s,", name=first) if first else say(language, "Hello,")
     return {
+        "language": language,
         "firm": firm.name,
         "phone": firm.phone,
         "colour": firm.colour,
@@ -183,25 +189,9 @@ def greets(message: str) -> bool:
 
 
 _GREETS = re.compile(
-    r"\s*(hello|hi|hey|dear|good (morning|afternoon|evening|day)|greetings)\b", re.IGNORECASE
+    r"\s*(hello|hi|hey|dear|good (morning|afternoon|evening|day)|greetings"
+    r"|hallo|guten (tag|morgen|abend)|grüß gott|sehr geehrter?|lieber?"
+    r"|bonjour|bonsoir|salut|chère?|cher(e?s)?|madame|monsieur"
+    r"|hola|buen(os|as) (días|tardes|noches)|estimad[oa]s?|querid[oa]s?)\b",
+    re.IGNORECASE,
 )
-
-
-def day(value: date) -> str:
-    """A day in words: 23 Dec 2026."""
-    return f"{value.day} {value:%b} {value.year}"
-
-
-def moment(value: datetime, zone: str) -> str:
-    """A moment in words, with the zone it is told in: 23 Dec 2026, 17:00 (New York)."""
-    local = value.astimezone(zone_of(zone))
-    place = zone.rpartition("/")[2].replace("_", " ")
-    return f"{day(local.date())}, {local:%H:%M} ({place})"
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The zone of that name; UTC where this machine doesn't know it."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")

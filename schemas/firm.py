@@ -10,12 +10,12 @@ from zoneinfo import available_timezones
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from languages import LANGUAGES, SOURCE
 from models import Role, Sees
 from schemas.base import Strict, Text
 from schemas.records import OptionalEmail
 
 ZONES = frozenset(available_timezones())
-LANGUAGES = {"en": "English"}
 REMINDERS_MOST = 10
 _ONE_OF: dict[str, str | list[Any] | dict[Any, Any]] = {"unknown": "Choose one of the list."}
 
@@ -43,7 +43,7 @@ class FirmSchema(Strict):
     colour = Text(most=7, required=True, metadata={"label": "Colour"})
     time_zone = Text(most=60, required=True, metadata={"label": "Time zone"})
     language = fields.String(
-        load_default="en", validate=validate.OneOf(list(LANGUAGES), error="Choose one of the list.")
+        load_default=SOURCE, validate=validate.OneOf(list(LANGUAGES), error="Choose one of the list.")
     )
     invite_days = fields.Integer(
         required=True,

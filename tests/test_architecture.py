@@ -12,9 +12,10 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 ROOMS = ["models", "mail", "invites", "hooks", "workflows", "schemas", "web"]
-OURS = {*ROOMS, "app", "backup", "commands", "demo", "tasks", "background", "logs", "config"}
+OURS = {*ROOMS, "app", "backup", "commands", "demo", "tasks", "background", "logs", "config", "languages"}
 MAY_IMPORT = {
     "config.py": set(),
+    "languages.py": set(),
     "logs.py": {"config"},
     "background.py": {"config", "models"},
     "tasks.py": OURS - {"app", "commands", "demo", "web"},

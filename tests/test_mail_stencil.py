@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
+from languages import LANGUAGES
 from mail import compose
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
@@ -129,11 +130,18 @@ placed = st.sampled_from(["{{ person.first_name }}", "{{ person.name }}", "{{cli
     firm=st.text(min_size=1, max_size=60),
     what=st.text(max_size=60),
     kind=st.sampled_from(KINDS),
+    language=st.sampled_from(list(LANGUAGES)),
 )
 def test_anything_typed(
-    settings: config.Settings, names: list[str], pieces: list[str], firm: str, what: str, kind: MailKind
+    settings: config.Settings,
+    names: list[str],
+    pieces: list[str],
+    firm: str,
+    what: str,
+    kind: MailKind,
+    language: str,
 ) -> None:
-    facts = FirmFacts(name=firm.replace("\ud800", ""))
+    facts = FirmFacts(name=firm.replace("\ud800", ""), language=language)
     assert_same(settings, *a_batch(names, "".join(pieces), kind, facts, what))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import config
+from languages import LANGUAGES
 from mail import links, render, words
 from mail.placeholders import LONGEST, PLACEHOLDERS, Values, check, fill
 from mail.preview import preview
@@ -160,40 +162,44 @@ def test_nothing_is_fetched_from_anywhere() -> None:
 # Every kind: text and HTML say the same
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "invite": words.invite_values(
-        FirmFacts("Northwind Tax", "+1 555 0100", shows_titles=True), sender="Dana Reyes", what="sent you a survey",
-        name="Charles", address="charles@engine-works.com", client="Byron Family", item=ITEM,
-        message="Two paragraphs.\n\nAnd\nlines.", expires_at=ENDS, link=LINK,
-    ),
-    "accept_code": words.plain_values(FIRM, name="Charles", address="c@x.example", code="012345", until="today"),
-    "item": words.item_values(
-        FIRM, sender="Dana Reyes", what="shared a file with you", name="Ada", address="a@x.example", items=[ITEM, ITEM],
-        message="Have a look.", link=LINK,
-    ),
-    "sign_in": words.plain_values(FIRM, name="Ada", address="a@x.example", sender="Dana Reyes", link=LINK),
-    "staff_notice": words.plain_values(
-        FIRM, name="Dana", address="d@x.example", headline="An invite ended", paragraphs=["One.", "Two."],
-        button="Open the record", link=LINK,
-    ),
-    "reminder": words.reminder_values(
-        FirmFacts("Northwind Tax", "+1 555 0100", shows_titles=True), sender="Dana Reyes", what="sent you a survey",
-        name="Charles", address="charles@engine-works.com", client="Byron Family", item=ITEM, expires_at=ENDS,
-        link=LINK, stop_link=LINK + "/reminders",
-    ),
-    "expiry_warning": words.reminder_values(
-        FIRM, sender="Dana Reyes", what="sent you a survey", name="", address="charles@engine-works.com", client="B",
-        item=None, expires_at=ENDS, link=LINK, stop_link=LINK + "/reminders",
-    ),
-    "expiry_digest": words.digest_values(
-        FIRM, name="Dana Reyes", address="d@x.example", lines=["Ada Byron, Byron Family: 3 Nov 2026, 17:00 (UTC)"],
-        more=2, link=LINK,
-    ),
-    "security": words.plain_values(
-        FirmFacts(), name="Dana", address="d@x.example", headline="Choose a new password", paragraphs=["One."],
-        button="Choose", link=LINK,
-    ),
-}  # fmt: skip
+def kinds(language: str) -> dict[str, dict[str, Any]]:
+    """The values of one mail of each kind, in a language."""
+    firm = replace(FIRM, language=language)
+    open_firm = replace(firm, shows_titles=True)
+    return {
+        "invite": words.invite_values(
+            open_firm, sender="Dana Reyes", what="sent you a survey",
+            name="Charles", address="charles@engine-works.com", client="Byron Family", item=ITEM,
+            message="Two paragraphs.\n\nAnd\nlines.", expires_at=ENDS, link=LINK,
+        ),
+        "accept_code": words.plain_values(firm, name="Charles", address="c@x.example", code="012345", until="today"),
+        "item": words.item_values(
+            firm, sender="Dana Reyes", what="shared a file with you", name="Ada", address="a@x.example", items=[ITEM, ITEM],
+            message="Have a look.", link=LINK,
+        ),
+        "sign_in": words.plain_values(firm, name="Ada", address="a@x.example", sender="Dana Reyes", link=LINK),
+        "staff_notice": words.plain_values(
+            firm, name="Dana", address="d@x.example", headline="An invite ended", paragraphs=["One.", "Two."],
+            button="Open the record", link=LINK,
+        ),
+        "reminder": words.reminder_values(
+            open_firm, sender="Dana Reyes", what="sent you a survey",
+            name="Charles", address="charles@engine-works.com", client="Byron Family", item=ITEM, expires_at=ENDS,
+            link=LINK, stop_link=LINK + "/reminders",
+        ),
+        "expiry_warning": words.reminder_values(
+            firm, sender="Dana Reyes", what="sent you a survey", name="", address="charles@engine-works.com", client="B",
+            item=None, expires_at=ENDS, link=LINK, stop_link=LINK + "/reminders",
+        ),
+        "expiry_digest": words.digest_values(
+            firm, name="Dana Reyes", address="d@x.example", lines=["Ada Byron, Byron Family: 3 Nov 2026, 17:00 (UTC)"],
+            more=2, link=LINK,
+        ),
+        "security": words.plain_values(
+            words.in_english(firm), name="Dana", address="d@x.example", headline="Choose a new password", paragraphs=["One."],
+            button="Choose", link=LINK,
+        ),
+    }  # fmt: skip
 
 
 def shown_words(page: str) -> list[str]:
@@ -209,14 +215,17 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\s.:,-]+", re.sub(r"https?://\S+", " ", text))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", [kind.value for kind in MailKind])
-def test_text_and_html_say_the_same(kind: str) -> None:
-    mail = render.render(kind, KINDS[kind])
+def test_text_and_html_say_the_same(kind: str, language: str) -> None:
+    values = kinds(language)[kind]
+    mail = render.render(kind, values)
     assert shown_words(mail.html) == _words(mail.text)
     assert "\n\n\n" not in mail.text
     assert "{{" not in mail.html + mail.text + mail.subject
     assert mail.html.count("<a ") <= 2
-    if "link" in KINDS[kind]:
+    assert f'lang="{values["language"]}"' in mail.html
+    if "link" in values:
         assert LINK in mail.html
         assert LINK in mail.text
 

@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Flask, Response, abort, g, url_for
 from flask_bootstrap import Bootstrap5
 
+import languages
+from languages import SOURCE
 from web.drawn_fields import drawn_fields, pairs
+from web.language import spoken
 from web.logo import logo, logo_url
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3: text on the firm's colour, and the firm's colour as text
@@ -78,6 +81,8 @@ def when_text(moment: date | datetime, style: str = "date", zone: str | None = N
     Styles: "date" (12 Nov 2026), "full" (12 Nov 2026, 17:00), "deadline" (with the zone, as in 17:00 (New York)).
     The script shows moments in the reader's own zone; this is what stands there without it.
     """
+    if spoken() != SOURCE and style != "full":
+        return _translated(moment, style, zone or str(g.get("time_zone") or "UTC"))
     if not isinstance(moment, datetime):
         return f"{moment.day} {moment:%b %Y}"
     name = zone or str(g.get("time_zone") or "UTC")
@@ -87,6 +92,14 @@ def when_text(moment: date | datetime, style: str = "date", zone: str | None = N
         return day
     city = name.rsplit("/", 1)[-1].replace("_", " ")
     return f"{day}, {local:%H:%M}" + (f" ({city})" if style == "deadline" else "")
+
+
+def _translated(moment: date | datetime, style: str, zone: str) -> str:
+    if not isinstance(moment, datetime):
+        return languages.day(moment, spoken())
+    if style == "deadline":
+        return languages.moment(moment, zone, spoken())
+    return languages.day(moment.astimezone(ZoneInfo(zone)).date(), spoken())
 
 
 def init_app(app: Flask) -> None:

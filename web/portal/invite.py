@@ -19,6 +19,7 @@ from invites.scope import PortalView
 from models import AcceptCode, Invite, Login, PortalAccess, WorkItem, db, unit_of_work, utc_now
 from models.errors import Invalid, InviteNotPending, WrongState
 from web.access_rules import public_page
+from web.language import here
 from web.limits import hit
 from web.passwords import hash_password, password_problems
 from web.portal.forms import CodeForm, NameForm, read
@@ -55,7 +56,7 @@ def _show(token: str, link: Link, status: int = 200) -> Answer:
         way = "signed_in" if mine else "other"
         return page("portal/invite.html", token, invite, status, way=way, signed_in=login.email_display)
     way = "sign_in" if accept.login_of(invite.email) is not None else "new"
-    return page("portal/invite.html", token, invite, status, way=way, notice=_NOTICES.get(_note(), ""))
+    return page("portal/invite.html", token, invite, status, way=way, notice=here(_NOTICES.get(_note(), "")))
 
 
 _NOTICES = {

@@ -17,6 +17,7 @@ from invites.accept import Link, LinkState
 from invites.lifecycle import items_of
 from models import Invite, InviteToken, WorkItem, db, utc_now
 from models.errors import Missing
+from web.language import here, sentences, speak
 from web.limits import check, miss
 from web.who import current_login, is_signed_in
 from workflows.registry import installed
@@ -46,6 +47,7 @@ def find(token: str) -> Link:
             " with “I was invited but can't find the mail”."
         )
     g.time_zone = link.invite.invited_by.firm.time_zone
+    speak(link.invite.invited_by.firm.language)
     return link
 
 
@@ -67,7 +69,7 @@ def about(invite: Invite) -> dict[str, Any]:
     return {
         "firm": firm,
         "inviter": invite.invited_by.name,
-        "what": what_of(invite, item),
+        "what": here(what_of(invite, item)),
         "invited": invite.email_display,
         "until": invite.expires_at,
         "message": invite.message,
@@ -83,6 +85,8 @@ def what_of(invite: Invite, item: WorkItem | None = None) -> str:
 
 def page(template: str, token: str, invite: Invite, status: int = 200, **more: Any) -> tuple[str, int]:
     """Render a page of this link."""
+    if "errors" in more:
+        more["errors"] = sentences(more["errors"])
     context = {"token": token, "item": wanted_item(), "here": address(token), **about(invite), **more}
     return render_template(template, **context), status
 

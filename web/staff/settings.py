@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response
 import config
 from invites import reminders, schedule
 from invites.team import team_of
+from languages import LANGUAGES
 from models import Firm, Licence, append_event, db, unit_of_work
 from models.errors import Invalid
-from schemas.firm import LANGUAGES, ZONES, FirmSchema
+from schemas.firm import ZONES, FirmSchema
 from web import logo
 from web.access_rules import permission, staff_page
 from web.look import colour_problem

@@ -1,0 +1,157 @@
+"""The firm's language: every message is in every catalogue, dates are told in it, and what a person reads first speaks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir, extract_from_file
+from babel.messages.pofile import read_po
+from flask import Flask
+
+import languages
+import tasks
+from invites import bulk_run, change_address, nudge
+from mail.placeholders import NEUTRAL
+from models import Firm, db, unit_of_work
+from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, survey
+from tests.staff import Staff
+from tests.support.live import PROJECT
+from tests.support.smtp import MailServer
+from tests.support.world import World, give_access, make_client, make_world
+from web import passwords
+from web.api.invites import AGAIN
+from web.portal import forms
+from web.portal import invite as invite_pages
+from workflows.builtin import builtin
+
+TRANSLATED = [code for code in languages.LANGUAGES if not code.startswith("en")]
+
+# Said by Python, and translated where it is shown.
+SAID = {
+    *NEUTRAL.values(),
+    change_address.WHAT, bulk_run.AGAIN, bulk_run.WAY_IN, AGAIN, nudge.WHAT, "sent you a code",
+    "has something new for you", *forms._NAME.values(), *forms._CODE.values(), *invite_pages._NOTICES.values(),
+    *passwords.password_problems("short"), *passwords.password_problems("aaaaaaaaaaaaaa"),
+    "This code is no longer valid. Enter your name and password again to get a new one.",
+    "Please press the button once more.",
+}  # fmt: skip
+
+
+def messages() -> Iterator[str]:
+    """Everything that is said through a catalogue."""
+    templates = [
+        path for end in ("html", "txt", "mjml") for path in (PROJECT / "templates").rglob(f"*.{end}")
+    ]
+    for path in sorted(templates):
+        for _, message, *_ in extract_from_file("jinja2.ext.babel_extract", path, keywords={"_": None}):
+            yield str(message)
+    for room in ("mail", "invites"):
+        for _, _, message, *_ in extract_from_dir(
+            PROJECT / room, method_map=[("**.py", "python")], keywords={"say": (2,)}
+        ):
+            yield str(message)
+    yield from SAID
+    yield from (workflow.what for workflow in builtin())
+
+
+def slots(text: str) -> set[str]:
+    return set(re.findall(r"%\(\w+\)s", text))
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_catalogue_has_every_message_and_no_other(language: str) -> None:
+    with (languages.FOLDER / f"{language}.po").open("rb") as file:
+        found = {str(one.id): str(one.string) for one in read_po(file, locale=language) if one.id}
+    wanted = set(messages())
+    assert wanted - found.keys() == set(), "not translated"
+    assert found.keys() - wanted == set(), "said nowhere any more"
+    assert [text for text, said in found.items() if not said.strip()] == []
+    assert [text for text, said in found.items() if slots(text) != slots(said)] == []
+    assert [
+        text for text, said in found.items() if said.count("%") != len(re.findall(r"%\(\w+\)s", said))
+    ] == []
+
+
+def test_dates_are_told_as_people_of_the_language_do() -> None:
+    at = datetime(2026, 12, 23, 22, 5, tzinfo=UTC)
+    assert {code: languages.moment(at, "Europe/Vienna", code) for code in languages.LANGUAGES} == {
+        "en": "23 Dec 2026, 23:05 (Vienna)",
+        "en-US": "Dec 23, 2026, 11:05 PM (Vienna)",
+        "de": "23. Dez. 2026, 23:05 (Wien)",
+        "fr": "23 déc. 2026, 23:05 (Vienne)",
+        "es": "23 dic 2026, 23:05 (Viena)",
+    }
+    assert languages.day(date(2026, 3, 1), "de") == "1. März 2026"
+    assert languages.moment(at, "Mars/Base", "fr") == "23 déc. 2026, 22:05 (UTC)"
+    assert languages.say("xx", "Hello,") == "Hello,"  # a language that isn't ours
+
+
+@pytest.fixture
+def world(app: Flask) -> World:
+    return make_world(app)
+
+
+@pytest.fixture
+def byron(world: World) -> str:
+    with world.app.app_context(), unit_of_work() as session:
+        session.get_one(Firm, world.firm_id).language = "de"
+    return make_client(world, "Byron Family", ("Ada Byron", ADA), ("William King", WILL))
+
+
+@pytest.mark.settings(RATE_LIMITS="false")
+def test_a_person_of_a_german_firm_reads_german_until_the_portal(
+    app: Flask, world: World, byron: str, smtp: MailServer
+) -> None:
+    give_access(world, byron, WILL)
+    survey(world, byron, ADA, WILL, message="Hallo {{ person.first_name }}, {{ item.title }} ist da.")
+    with app.app_context():
+        tasks.send_mail()
+    (mail,) = smtp.to(ADA)
+    assert mail.message["Subject"] == "Northwind Tax: Dana Reyes hat Ihnen einen Fragebogen geschickt"
+    assert "Dana Reyes von Northwind Tax hat Ihnen einen Fragebogen geschickt." in mail.text
+    assert "Guten Tag" not in mail.text  # the message greets
+    assert "was wir Ihnen geschickt haben ist da." in mail.text
+    assert "Nicht Sie? Sagen Sie es uns" in mail.text
+    ada = app.test_client()
+    path = link(app, ADA)
+    page = ada.get(path)
+    assert '<html lang="de">' in page.text
+    assert '<h1 class="mb-2">Dana Reyes hat Ihnen einen Fragebogen geschickt</h1>' in page.text
+    assert ">Annehmen<" in page.text
+    assert re.search(r"Sie funktioniert bis <time[^>]*>\d+\. \S+ \d{4}, \d\d:\d\d", page.text)
+    refused = ada.post(path, data={"name": " ", "password": "short"})
+    assert "Geben Sie Ihren Vor- und Nachnamen ein." in refused.text
+    assert "Verwenden Sie mindestens 12 Zeichen." in refused.text
+    begun = ada.post(path, data={"name": "Ada Byron", "password": NEW_PASSWORD})
+    asked = ada.get(begun.location)
+    assert "Geben Sie den Code ein, den wir Ihnen geschickt haben" in asked.text
+    start = re.search(r"start=(\w+)", begun.location)
+    assert start is not None
+    bare, _, query = path.partition("?")
+    wrong = ada.post(f"{bare}/code?{query}", data={"code": "0", "start": start[1]})
+    assert "Das ist nicht der Code aus der Mail. Noch 4 Versuche." in wrong.text
+    with app.app_context():
+        tasks.send_mail()
+    assert smtp.to(ADA)[-1].message["Subject"] == "Northwind Tax: Ihr Code für das Kundenportal"
+    landed = accept(ada, app, path)
+    assert '<html lang="en">' in landed.text  # the portal itself speaks English
+
+
+@pytest.mark.one_database
+def test_staff_choose_the_language_and_see_the_mail_in_it(app: Flask, world: World) -> None:
+    client_id = make_client(world, "Byron Family", ("Ada Byron", ADA))
+    dana = Staff.of(app)
+    dana.open("/settings/firm").press(language="fr")
+    assert "Français" in dana.open("/settings").words
+    window = dana.open(f"/clients/{client_id}/invite")
+    assert '<html lang="en">' in window.answer.text
+    assert "Northwind Tax : Dana Reyes vous a invité à rejoindre l'espace client" in window.words
+    assert "Cette invitation est destinée à" in window.words
+    invite(world, client_id, ADA)
+    with app.app_context():
+        assert db.session.get_one(Firm, world.firm_id).language == "fr"
+    assert Path(languages.FOLDER / "fr.po").exists()
