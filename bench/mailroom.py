@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import smtplib
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -14,13 +17,14 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import sqlalchemy as sa
 from flask import Flask
 
 import background
 import config
 from bench.sink import Sink, running_sink
-from mail import claim, compose, outbox
+from mail import compose, outbox
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
 from mail.words import FirmFacts
@@ -31,8 +35,6 @@ from models import (
     Invite,
     Login,
     MailKind,
-    MailState,
-    Outbox,
     TeamMember,
     db,
     unit_of_work,
@@ -111,30 +113,97 @@ def _batch(number: int) -> tuple[Facts, list[Claimed]]:
 
 
 def worker(url: str, folder: Path, number: int, turns: int = 3) -> Iterator[Line]:
-    """Mails a second of one worker against smtplib with ready bytes; eight slow connections against one."""
-    for connections, delay, mails in ((2, 0.0, number), (8, 0.02, number // 4), (1, 0.02, number // 16)):
-        folder.mkdir(parents=True, exist_ok=True)
-        with running_sink(folder / f"taken-{connections}-{delay}", delay=delay, links=False) as sink:
-            app = _app(url, folder, sink, connections)
-            ours, ready = [], []
-            for _ in range(turns):
-                _fill(app, mails)
-                begun = time.perf_counter()
-                with app.app_context():
-                    sent = send_due(app.config["PORTAL"])
-                ours.append(sent / (time.perf_counter() - begun))
-                ready.append(_smtplib(sink.port, connections, mails))
-            with app.app_context():
-                db.engine.dispose()
-        name = f"one worker, {connections} connections, relay {delay * 1000:.0f} ms, mails/s"
-        goal = "0.5 x" if connections == 2 else "7 x of one connection" if connections == 8 else ""
-        yield (
-            name,
-            f"{median(ours):.0f}",
-            f"{median(ready):.0f} (smtplib)",
-            f"{median(ours) / median(ready):.2f} x",
-            goal,
-        )
+    """One worker against smtplib with ready bytes; eight slow connections against one; memory over ten times as many."""
+    with _room(url, folder, 2) as room:
+        ours, ready = [], []
+        for _ in range(turns):
+            ours.append(room.ours(number))
+            ready.append(room.smtplib(number))
+    yield (
+        "one worker, 2 connections, relay 0 ms, mails/s",
+        f"{median(rate for rate, _ in ours):.0f}",
+        f"{median(ready):.0f} (smtplib)",
+        f"{median(rate for rate, _ in ours) / median(ready):.2f} x",
+        "0.5 x",
+    )
+    yield "the same, processor ms a mail", f"{median(cost for _, cost in ours):.2f}", "-", "-", ""
+    slow = {"ours": ([], []), "smtplib": ([], [])}  # type: dict[str, tuple[list[float], list[float]]]
+    with _room(url, folder, 8, 0.02) as eight, _room(url, folder, 1, 0.02) as one:
+        for _ in range(turns):
+            for which, room, mails in ((0, eight, number // 4), (1, one, number // 32)):
+                slow["ours"][which].append(room.ours(mails)[0])
+                slow["smtplib"][which].append(room.smtplib(mails))
+    rates = {name: (median(many), median(few)) for name, (many, few) in slow.items()}
+    yield (
+        "one worker, relay 20 ms, 8 connections against 1, mails/s",
+        "{:.0f} / {:.0f}".format(*rates["ours"]),
+        "{:.0f} / {:.0f} (smtplib)".format(*rates["smtplib"]),
+        f"{rates['ours'][0] / rates['ours'][1]:.1f} x (smtplib {rates['smtplib'][0] / rates['smtplib'][1]:.1f} x)",
+        "7 x",
+    )
+    first, last = _memory(url, folder, number)
+    yield (
+        f"memory of a worker after {number} and {number * 10} mails, MB",
+        f"{first:.0f} / {last:.0f}", "-", f"{last / first:.2f} x", "flat",
+    )  # fmt: skip
+
+
+@dataclass
+class _Room:
+    """A mail room with so many connections to a sink of its own."""
+
+    app: Flask
+    sink: Sink
+    connections: int
+
+    def ours(self, mails: int) -> tuple[float, float]:
+        """Mails a second of the worker, and processor milliseconds a mail."""
+        fill(self.app, mails)
+        begun, used = time.perf_counter(), time.process_time()
+        with self.app.app_context():
+            sent = send_due(self.app.config["PORTAL"])
+        return sent / (time.perf_counter() - begun), (time.process_time() - used) * 1000 / sent
+
+    def smtplib(self, mails: int) -> float:
+        """Mails a second of smtplib over the same number of connections."""
+        return _smtplib(self.sink.port, self.connections, mails)
+
+
+@contextmanager
+def _room(url: str, folder: Path, connections: int, delay: float = 0) -> Iterator[_Room]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with running_sink(folder / f"taken-{connections}-{delay}", delay=delay, links=False) as sink:
+        app = make_app(url, folder, sink.settings, connections)
+        yield _Room(app, sink, connections)
+        with app.app_context():
+            db.engine.dispose()
+
+
+def _memory(url: str, folder: Path, number: int) -> tuple[float, float]:
+    """Resident megabytes of a worker's process after so many mails, and after ten times as many."""
+    spawn = multiprocessing.get_context("spawn")
+    with _room(url, folder, 2) as room:
+        process = spawn.Process(target=_work, args=(url, folder, room.sink.settings), daemon=True)
+        process.start()
+        found = []
+        for tenth in range(1, 11):
+            fill(room.app, number)
+            while room.sink.count() < number * tenth:
+                if not process.is_alive():
+                    raise RuntimeError("the worker ended")
+                time.sleep(0.1)
+            found.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+        process.kill()
+        process.join()
+    return found[0], found[-1]
+
+
+def _work(url: str, folder: Path, sink: dict[str, str]) -> None:
+    app = make_app(url, folder, sink, 2)
+    with app.app_context():
+        while True:
+            send_due(app.config["PORTAL"])
+            time.sleep(0.1)
 
 
 def _smtplib(port: int, connections: int, mails: int) -> float:
@@ -154,10 +223,11 @@ def _smtplib(port: int, connections: int, mails: int) -> float:
     return mails / (time.perf_counter() - begun)
 
 
-def _app(url: str, folder: Path, sink: Sink, connections: int) -> Flask:
+def make_app(url: str, folder: Path, sink: dict[str, str], connections: int) -> Flask:
+    """The mail room as an application, on a database with a firm and a client."""
     app = Flask("mailroom")
     app.config["PORTAL"] = config.load(
-        sink.settings
+        sink
         | {
             "PORTAL_DATA_DIR": folder,
             "DATABASE_URL": url,
@@ -185,35 +255,30 @@ def _app(url: str, folder: Path, sink: Sink, connections: int) -> Flask:
     return app
 
 
-def _fill(app: Flask, number: int) -> None:
+def fill(app: Flask, number: int) -> None:
     """So many pending invites with their mails."""
-    with app.app_context():
-        with unit_of_work() as session:
-            member, client = (
-                session.scalars(sa.select(TeamMember)).unique().one(),
-                session.scalars(sa.select(Client)).one(),
+    with app.app_context(), unit_of_work() as session:
+        member, client = (
+            session.scalars(sa.select(TeamMember)).unique().one(),
+            session.scalars(sa.select(Client)).one(),
+        )
+        beyond = utc_now().replace(year=utc_now().year + 1)
+        known = session.scalar(sa.select(sa.func.count()).select_from(Invite)) or 0
+        invites = [
+            Invite(
+                firm_id=member.firm_id, client_id=client.id, email=f"p{n}@x.example", email_display=f"p{n}@x.example",
+                name=f"Charles {'abcde'[n % 5]}", workflow="client-record", invited_by_id=member.id, expires_at=beyond,
             )
-            beyond = utc_now().replace(year=utc_now().year + 1)
-            known = session.scalar(sa.select(sa.func.count()).select_from(Invite)) or 0
-            invites = [
-                Invite(
-                    firm_id=member.firm_id, client_id=client.id, email=f"p{n}@x.example", email_display=f"p{n}@x.example",
-                    name=f"Charles {'abcde'[n % 5]}", workflow="client-record", invited_by_id=member.id, expires_at=beyond,
+            for n in range(known, known + number)
+        ]  # fmt: skip
+        session.add_all(invites)
+        session.flush()
+        outbox.enqueue_many(
+            [
+                outbox.NewMail(
+                    MailKind.INVITE, to_email=invite.email, to_name=invite.name, firm_id=invite.firm_id,
+                    invite_id=invite.id, generation=1, sender_id=member.id, params={"what": "sent you a survey"},
                 )
-                for n in range(known, known + number)
-            ]  # fmt: skip
-            session.add_all(invites)
-            session.flush()
-            outbox.enqueue_many(
-                [
-                    outbox.NewMail(
-                        MailKind.INVITE, to_email=invite.email, to_name=invite.name, firm_id=invite.firm_id,
-                        invite_id=invite.id, generation=1, sender_id=member.id, params={"what": "sent you a survey"},
-                    )
-                    for invite in invites
-                ]
-            )  # fmt: skip
-        assert claim.anything_due(utc_now())
-        waiting = db.session.scalar(sa.select(sa.func.count()).where(Outbox.state == MailState.QUEUED))
-        assert waiting == number, waiting
-        db.session.rollback()
+                for invite in invites
+            ]
+        )  # fmt: skip
