@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 THREADS = 4  # mail, facts and whatever else waits at the same time
 STOP_SECONDS = 10.0  # what a stop waits for what is running
+AGAIN_AFTER = 0.1  # seconds; what many ask for within them is done together
 POLL_SECONDS = 0.2  # how often a SQLite queue is looked into by another process than the one that woke it
 
 
@@ -48,7 +49,7 @@ class Background:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.app = app
         self.settings = settings
-        self.on_wake: list[str] = []
+        self.on_wake: dict[str, _OneAtATime] = {}
         self.nudged = threading.Event()
         self.stopping = threading.Event()
         self.consumer: _Consumer | None = None
@@ -97,12 +98,15 @@ class Background:
     def wake(self, *names: str, sweep: bool = False) -> None:
         """Ask for the named tasks of the kind `on_wake`, or for all of them.
 
-        `sweep` clears folding first, in case a worker died with it.
+        One that runs in this process runs again, past the queue. `sweep` asks the queue all the same, and clears
+        folding first, in case a worker died with it.
         """
         storage = self.huey.storage
         for name in [name for name in self.on_wake if name in names or not names]:
             if sweep:
                 storage.pop_data(_pending(name))
+            elif self.on_wake[name].nudge():
+                continue
             if storage.put_if_empty(_pending(name), b"1"):
                 self.put(name)
 
@@ -138,8 +142,9 @@ def init_app(app: Flask) -> None:
 def on_wake(app: Flask, name: str, function: Callable[[], Any]) -> None:
     """Run `function` after each `wake(name)`, at the start and every minute; never twice at once in a process."""
     background = _of(app)
-    background.add(name, _one_at_a_time(function))
-    background.on_wake.append(name)
+    once = _OneAtATime(function)
+    background.add(name, once)
+    background.on_wake[name] = once
 
 
 def every(app: Flask, name: str, minutes: int, function: Callable[[], Any]) -> None:
@@ -251,30 +256,39 @@ def _wake_safely(background: Background, *names: str, sweep: bool = False) -> No
         log.warning("wake-up lost, the sweep will find the rows", exc_info=True)
 
 
-def _one_at_a_time(function: Callable[[], Any]) -> Callable[[], None]:
+class _OneAtATime:
     """Within a process: a call that comes while one runs makes that one run again, instead of beside it."""
-    lock, running, again = threading.Lock(), threading.Event(), threading.Event()
 
-    @functools.wraps(function)
-    def run() -> None:
-        with lock:
-            if running.is_set():
-                again.set()
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._running = self._again = False
+
+    def nudge(self) -> bool:
+        """Make the one that runs run again; False where none runs."""
+        with self._lock:
+            self._again = self._running
+            return self._running
+
+    def __call__(self) -> None:
+        with self._lock:
+            if self._running:
+                self._again = True
                 return
-            running.set()
-        while True:
-            again.clear()
-            try:
-                function()
-            except BaseException:
-                running.clear()
-                raise
-            with lock:
-                if not again.is_set():
-                    running.clear()
-                    return
-
-    return run
+            self._running = True
+        try:
+            while True:
+                self._function()
+                with self._lock:
+                    if not self._again:
+                        self._running = False
+                        return
+                    self._again = False
+                rest(AGAIN_AFTER)
+        except BaseException:
+            with self._lock:
+                self._running = self._again = False
+            raise
 
 
 # Engines ------------------------------------------------------------------------------------------------------------

@@ -85,6 +85,28 @@ def test_wake_ups_are_folded_and_none_is_lost(post: Flask) -> None:
     assert len(seen) < 100
 
 
+def test_a_wake_up_of_what_runs_here_runs_it_again_past_the_queue(post: Flask) -> None:
+    ran: list[int] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def look() -> None:
+        ran.append(len(ran))
+        begun.set()
+        go.wait(60)
+
+    background.on_wake(post, "mail", look)
+    background.start(post)
+    assert begun.wait(60)
+    with post.app_context():
+        for _ in range(3):
+            background.wake("mail")
+        assert background._of(post).huey.storage.queue_size() == 0
+        go.set()
+        until(lambda: len(ran) == 2)
+        time.sleep(0.3)
+        assert len(ran) == 2
+
+
 def test_a_wake_up_while_no_worker_runs_waits_for_it(post: Flask) -> None:
     ran: list[int] = []
     background.on_wake(post, "mail", lambda: ran.append(1))
