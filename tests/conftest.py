@@ -17,7 +17,9 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let no test run over midnight (UTC): what was "Invited today" would be said of yesterday half-way through."""
+    now = datetime.now(UTC)
+    left = (datetime.combine(now + timedelta(days=1), datetime.min.time(), UTC) - now).total_seconds()
+    if left < NIGHT:
+        time.sleep(left)
+
+
+NIGHT = 30.0  # seconds
 
 
 @pytest.hookimpl(wrapper=True)

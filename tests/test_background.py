@@ -24,7 +24,7 @@ def post(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         yield app
 
 
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until `true()`; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not true():
@@ -67,10 +67,11 @@ def test_a_wake_up_by_name_runs_that_task_alone(post: Flask) -> None:
 
 def test_wake_ups_are_folded_and_none_is_lost(post: Flask) -> None:
     seen, asked, running, most = [0], [0], threading.Semaphore(1), []
+    all_asked = threading.Event()
 
     def look() -> None:
         most.append(running.acquire(blocking=False))
-        time.sleep(0.01)
+        all_asked.wait(60)  # the first look is not over before all hundred have asked
         seen.append(asked[0])
         running.release()
 
@@ -80,9 +81,10 @@ def test_wake_ups_are_folded_and_none_is_lost(post: Flask) -> None:
         for number in range(1, 101):
             asked[0] = number
             background.wake()
+        all_asked.set()
         until(lambda: seen[-1] == 100)
     assert all(most)  # never twice at once
-    assert len(seen) < 100
+    assert len(seen) < 10
 
 
 def test_a_wake_up_of_what_runs_here_runs_it_again_past_the_queue(post: Flask) -> None:
@@ -142,9 +144,9 @@ def test_a_wake_up_can_be_asked_for_later(post: Flask) -> None:
     asked = time.monotonic()
     with post.app_context():
         background.wake_at(utc_now() + timedelta(seconds=0.5))
-        background.wake_at(utc_now() + timedelta(seconds=30))
+        background.wake_at(utc_now() + timedelta(hours=1))
     until(lambda: len(ran) == 2)
-    assert 0.4 < ran[1] - asked < 5
+    assert ran[1] - asked > 0.4
 
 
 def test_periodic_work_is_done_once_in_a_fleet(post: Flask) -> None:
@@ -170,7 +172,7 @@ def test_signals_stay_the_process_s_own_and_a_stop_is_quick(post: Flask) -> None
     assert {number: signal.getsignal(number) for number in before} == before
     begun = time.monotonic()
     background.stop(post)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < background.STOP_SECONDS  # which it waits for what runs
     background.wait()  # nothing runs, so it returns
 
 

@@ -263,7 +263,7 @@ def test_a_server_that_holds_the_line_is_left(
     begun = time.monotonic()
     with pytest.raises(ImapProblem, match=reason), Mailbox(place(imap), answer=1, visit=3) as mailbox:
         mailbox.unread()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60  # the server would hold the line for ever
 
 
 # Settings

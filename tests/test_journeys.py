@@ -227,7 +227,7 @@ def test_a_document_is_sent_for_signature_and_signed(walk: Walk, tmp_path: Path)
     client.get_by_label("Type your full name").fill(walk.person)
     client.get_by_role("checkbox").check()
     client.get_by_role("button", name="Sign", exact=True).click()
-    for _ in range(20):  # the worker seals
+    for _ in range(120):  # the worker seals
         sealed = client.get_by_role("link", name="Download the signed document")
         if sealed.count():
             break

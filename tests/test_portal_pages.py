@@ -32,7 +32,6 @@ from tests.support.plugins import signals_as_before
 from tests.support.world import World, give_access, make_client, make_world
 from web.portal.lines import due_words
 
-TODAY = utc_now().date()
 
 PLUGIN = """
 import marshmallow as ma
@@ -105,8 +104,8 @@ def test_home_counts_what_is_to_do_and_shows_the_soonest_first(
     world: World, byron: str, ada: FlaskClient
 ) -> None:
     survey(world, byron, title="No hurry")
-    survey(world, byron, title="Later", due_on=str(TODAY + timedelta(days=40)))
-    survey(world, byron, title="Soon", due_on=str(TODAY + timedelta(days=1)))
+    survey(world, byron, title="Later", due_on=str(utc_now().date() + timedelta(days=40)))
+    survey(world, byron, title="Soon", due_on=str(utc_now().date() + timedelta(days=1)))
     page = ada.get("/portal/")
     said = words(page)
     assert "3 things to do" in said

@@ -90,7 +90,7 @@ def test_without_a_script(screens: Screens, live_server: Live) -> None:
     expect(page.get_by_text("A test is on its way to dana@northwind.example.")).to_be_visible()
     page.get_by_role("button", name="Send Invite").click()
     page.wait_for_url(re.compile("/portals/jobs/"))
-    for _ in range(30):
+    for _ in range(200):
         if page.get_by_text("Finished", exact=True).count():
             break
         page.wait_for_timeout(300)

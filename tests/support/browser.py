@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+SECONDS = 30  # a page may take, beside other tests on a slow machine; five are Playwright's own for `expect`
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,6 +42,7 @@ def running_browser() -> Iterator[Browser]:
         if os.environ.get("PORTAL_TEST_BROWSER") == "required":
             pytest.fail("PORTAL_TEST_BROWSER=required, but no chromium was found on PATH")
         pytest.skip("no chromium was found on PATH (on Debian: apt-get install chromium)")
+    expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(FLAGS))
         yield browser
@@ -72,7 +74,7 @@ class Screens:
             timezone_id="Europe/London",
             **options,
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(SECONDS * 1000)
         context.on("console", self._note)
         context.on("weberror", lambda error: self.complaints.append(f"script error: {error.error}"))
         self.contexts.append(context)

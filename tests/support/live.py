@@ -70,7 +70,7 @@ class Live:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
 
-    def wait_until_up(self, name: str, seconds: float = 60) -> None:
+    def wait_until_up(self, name: str, seconds: float = 120) -> None:
         """Wait for /healthz; raises RuntimeError with the end of the log where the process dies or stays mute."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -107,7 +107,7 @@ class Live:
         mails = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]
         return [mail for mail in mails if address is None or address in str(mail["To"])]
 
-    def wait_for_mail(self, address: str, count: int = 1, seconds: float = 30) -> EmailMessage:
+    def wait_for_mail(self, address: str, count: int = 1, seconds: float = 60) -> EmailMessage:
         """The `count`th mail to this address, once it is there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -94,7 +94,7 @@ class MailServer:
             self.refused.clear()
             self.at_rcpt = self.at_data = None
 
-    def wait(self, count: int = 1, seconds: float = 20) -> list[Mail]:
+    def wait(self, count: int = 1, seconds: float = 60) -> list[Mail]:
         """The first `count` mails, once they are here; raises TimeoutError that tells what came instead."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.mails) >= count, seconds):
@@ -139,7 +139,9 @@ def running_mail_server(**options: Any) -> Iterator[MailServer]:
     """A server for one test; `options` go to aiosmtpd's Controller (ssl_context, require_starttls, ...)."""
     for _ in range(5):  # aiosmtpd takes no port 0, and a free port may be taken by another before it listens
         mails = MailServer(port=free_port())
-        controller = Controller(mails, hostname=mails.host, port=mails.port, enable_SMTPUTF8=False, **options)
+        controller = Controller(
+            mails, hostname=mails.host, port=mails.port, enable_SMTPUTF8=False, ready_timeout=30, **options
+        )
         try:
             controller.start()
         except OSError:
