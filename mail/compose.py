@@ -68,7 +68,7 @@ def write(settings: Settings, known: Facts, mail: Claimed) -> Letter:
     values = _VALUES[mail.kind](settings, known, mail, _firm(known, mail), _sender(known, mail))
     rendered = render.render(mail.kind.value, values)
     envelope = _envelope(settings, known, mail, rendered.subject, values.get("stop_link", ""))
-    return _letter(envelope, mime.build(envelope, rendered.text, rendered.html))
+    return _letter(envelope, mime.build(envelope, rendered.text, rendered.html, _picture(_firm(known, mail))))
 
 
 class _Writer:
@@ -87,7 +87,8 @@ class _Writer:
         if stencil is None:
             return write(self._settings, self._known, mail)
         envelope = _envelope(self._settings, self._known, mail, stencil.subject, person.stop_link)
-        return _letter(envelope, mime.assemble(envelope, *stencil.fill(person)))
+        picture = _picture(_firm(self._known, mail))
+        return _letter(envelope, mime.assemble(envelope, *stencil.fill(person), picture))
 
     def _stencil(self, mail: Claimed, person: Person) -> Stencil | None:
         """The stencil of this mail, cut where it is the first of its kind; None where there can be none."""
@@ -141,6 +142,10 @@ def _letter(envelope: mime.Envelope, raw: bytes) -> Letter:
         message_id=envelope.message_id,
         raw=raw,
     )
+
+
+def _picture(firm: FirmFacts) -> bytes:
+    return firm.logo.part if firm.logo is not None else b""
 
 
 def _firm(known: Facts, mail: Claimed) -> FirmFacts:

@@ -1,4 +1,4 @@
-"""What a batch of claimed mails needs to know, read at once: six queries at most, however many mails there are."""
+"""What a batch of claimed mails needs to know, read at once: seven queries at most, however many mails."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from mail.claim import Claimed
+from mail.logo import MailLogo, mail_logo
 from mail.words import FirmFacts, ItemFacts
-from models import AcceptCode, Client, Firm, Invite, InviteState, Login, TeamMember, WorkItem, db
+from models import AcceptCode, Client, Firm, FirmLogo, Invite, InviteState, Login, TeamMember, WorkItem, db
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def load(mails: Sequence[Claimed]) -> Facts:
     return Facts(
         invites={invite.id: invite for invite in invites},
         clients={row.id: row.name for row in _rows(_CLIENTS, (invite.client_id for invite in invites))},
-        firms={row.id: firm_facts(row) for row in _rows(_FIRMS, (mail.firm_id for mail in mails))},
+        firms=_firms(mail.firm_id for mail in mails),
         senders={row.id: SenderFacts(*row[1:]) for row in _rows(_SENDERS, senders)},
         items={
             row.id: ItemFacts(*row) for row in _rows(_ITEMS, (i for mail in mails for i in item_ids_of(mail)))
@@ -89,7 +90,14 @@ def invite_ids_of(mail: Claimed) -> list[str]:
     return named or ([mail.invite_id] if mail.invite_id else [])
 
 
-def firm_facts(firm: Firm | sa.Row[Any]) -> FirmFacts:
+def _firms(ids: Iterable[str | None]) -> dict[str, FirmFacts]:
+    rows = _rows(_FIRMS, ids)
+    pictures = _rows(_LOGOS, (row.id for row in rows if row.logo_sha256))
+    logos = {picture.firm_id: mail_logo(picture.sha256, picture.png) for picture in pictures}
+    return {row.id: firm_facts(row, logos.get(row.id)) for row in rows}
+
+
+def firm_facts(firm: Firm | sa.Row[Any], logo: MailLogo | None = None) -> FirmFacts:
     """What mails show of this firm."""
     return FirmFacts(
         name=firm.name,
@@ -99,6 +107,7 @@ def firm_facts(firm: Firm | sa.Row[Any]) -> FirmFacts:
         shows_titles=firm.shows_titles,
         language=firm.language,
         reply_to=firm.reply_to,
+        logo=logo,
     )
 
 
@@ -120,6 +129,7 @@ _CODES = sa.select(*(AcceptCode.__table__.c[name] for name in CodeFacts._fields)
 )
 _CLIENTS = sa.select(Client.__table__.c.id, Client.__table__.c.name).where(Client.id.in_(_AMONG))
 _FIRMS = sa.select(Firm.__table__).where(Firm.id.in_(_AMONG))
+_LOGOS = sa.select(FirmLogo.__table__).where(FirmLogo.firm_id.in_(_AMONG))
 _SENDERS = (
     sa.select(
         TeamMember.__table__.c.id,

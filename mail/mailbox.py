@@ -8,6 +8,7 @@ place where a link may stand, so the folder is closed to other users of the mach
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email
 import email.policy
@@ -75,7 +76,7 @@ def read_mail(settings: Settings, mail_id: str) -> Kept:
         subject=head.subject,
         date=head.date,
         text=text,
-        html=html,
+        html=_with_pictures(message, html),
         links=list(dict.fromkeys(_LINK.findall(text))),
     )
 
@@ -188,6 +189,16 @@ def _headers(mail_id: str, message: EmailMessage) -> Kept:
         subject=str(message["Subject"] or ""),
         date=date.datetime if date is not None else None,
     )
+
+
+def _with_pictures(message: EmailMessage, html: str) -> str:
+    """The HTML with its attached pictures written into it, as a mail program would show it."""
+    for part in message.walk():
+        content_id = str(part["Content-ID"] or "").strip("<>")
+        if content_id and part.get_content_type() == "image/png":
+            data = base64.b64encode(bytes(part.get_content())).decode()
+            html = html.replace(f"cid:{content_id}", f"data:image/png;base64,{data}")
+    return html
 
 
 def _part(message: EmailMessage, subtype: str) -> str:

@@ -33,17 +33,19 @@ class Envelope:
     unsubscribe: str = ""  # the page that ends mails of this kind (RFC 2369)
 
 
-def build(envelope: Envelope, text: str, html: str) -> bytes:
+def build(envelope: Envelope, text: str, html: str, picture: bytes = b"") -> bytes:
     """The mail as it goes over the wire, lines ended by CRLF, ASCII only. Raises addresses.BadHeader."""
-    return assemble(envelope, quoted(text), quoted(html))
+    return assemble(envelope, quoted(text), quoted(html), picture)
 
 
-def assemble(envelope: Envelope, text: bytes, html: bytes) -> bytes:
-    """The same from parts that are in quoted-printable already.
+def assemble(envelope: Envelope, text: bytes, html: bytes, picture: bytes = b"") -> bytes:
+    """The same from parts that are in quoted-printable already; `picture` is a part the HTML shows (mail/logo.py).
 
-    The boundary comes from the Message-ID and can't occur in a part: quoted-printable writes `=` as `=3D`.
+    The boundaries come from the Message-ID and can't occur in a part: quoted-printable writes `=` as `=3D`, and base64
+    has it at its end only.
     """
-    boundary = "=_" + envelope.message_id.strip("<>").partition("@")[0]
+    name = envelope.message_id.strip("<>").partition("@")[0]
+    boundary = "=_" + name
     headers = "\r\n".join(
         [
             f"From: {mailbox_header(envelope.from_name, envelope.from_address)}",
@@ -67,12 +69,18 @@ def assemble(envelope: Envelope, text: bytes, html: bytes) -> bytes:
             _PLAIN,
             text,
             line,
-            _HTML,
-            html,
+            *([_HTML, html] if not picture else _related(html, picture, f"=.{name}")),
             line,
             b"--\r\n",
         ]
     )
+
+
+def _related(html: bytes, picture: bytes, boundary: str) -> list[bytes]:
+    """The HTML and the picture it shows, as one part of the alternatives."""
+    line = b"\r\n--" + boundary.encode()
+    head = f'\r\nContent-Type: multipart/related; type="text/html"; boundary="{boundary}"\r\n'
+    return [head.encode(), line, _HTML, html, line, picture, line, b"--"]
 
 
 @lru_cache(maxsize=1024)  # the mails of one Send have the same

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from languages import SOURCE, day, moment, say, zone_of
+from mail.logo import MailLogo
 from mail.placeholders import Values, fill
 from mail.render import unlinked
 
@@ -30,6 +31,7 @@ class FirmFacts:
     shows_titles: bool = False
     language: str = SOURCE
     reply_to: str = ""
+    logo: MailLogo | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _common(
         "firm": firm.name,
         "phone": firm.phone,
         "colour": firm.colour,
+        "logo": firm.logo,
         "address": address,
         "message": filled,
         # A message that begins with a greeting of its own gets none of ours before it.

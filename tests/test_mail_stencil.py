@@ -23,6 +23,7 @@ from mail import compose
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
 from mail.letter import Letter
+from mail.logo import MailLogo
 from mail.stencil import Person
 from mail.words import FirmFacts, ItemFacts
 from models import MailKind
@@ -143,6 +144,14 @@ def test_anything_typed(
 ) -> None:
     facts = FirmFacts(name=firm.replace("\ud800", ""), language=language)
     assert_same(settings, *a_batch(names, "".join(pieces), kind, facts, what))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_firm_with_a_logo(settings: config.Settings, kind: MailKind) -> None:
+    logo = MailLogo("logo-1@portal", 120, 40, b"\r\nContent-Type: image/png\r\n\r\niVBORw0KGgo=")
+    facts, mails = a_batch(NAMES, "Hello", kind, FirmFacts(name="Northwind Tax", logo=logo))
+    assert_same(settings, facts, mails)
+    assert logo.part in compose.write(settings, facts, mails[0]).raw
 
 
 def test_ordinary_people_share_one_stencil(settings: config.Settings) -> None:

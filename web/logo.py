@@ -1,8 +1,8 @@
 """The firm's logo: made anew from what was uploaded, shown on pages under an address that names its content.
 
 What is served is never what somebody uploaded: the picture is decoded and written again as a small PNG, so that it
-holds pixels and nothing else. Mails carry the firm's name as text and no picture: a linked picture would be loaded from
-us at each look, which is tracking by another name, and an attached one makes an invite look like advertising.
+holds pixels and nothing else. Mails carry it as a small attachment (mail/logo.py): a linked picture would be loaded
+from us at each look, which is tracking by another name.
 """
 
 from __future__ import annotations
