@@ -135,16 +135,16 @@ def make_demo() -> None:
     with unit_of_work():
         firm, members = _firm(password)
         clients = [_client(firm, members[0], *entry) for entry in CLIENTS]
+        welcome = _templates(firm)
         db.session.flush()
         for client, (_, _, people) in zip(clients, CLIENTS, strict=True):
             for contact, person in zip(list(client.contacts), people, strict=True):
-                _history(client, contact, person, members[0], password)
+                _history(client, contact, person, members[0], password, welcome)
         db.session.add_all(
             ClientAssignment(client_id=client.id, team_member_id=members[2].id)
             for client in clients
             if client.name in ASSIGNED
         )
-        _templates(firm)
         dana, byron, hopper = members[0], clients[0].id, clients[1].id
         dana_id = dana.id
     _files(dana_id, byron, hopper)
@@ -225,7 +225,14 @@ _MAILS = {
 _ACCESSES = {"removed": AccessState.REMOVED, "suspended": AccessState.SUSPENDED}
 
 
-def _history(client: Client, contact: Contact, person: Person, member: TeamMember, password: str) -> None:
+def _history(
+    client: Client,
+    contact: Contact,
+    person: Person,
+    member: TeamMember,
+    password: str,
+    welcome: MessageTemplate,
+) -> None:
     """The rows that put one person into one standing."""
     state = _INVITES.get(person.standing)
     if state is None or contact.email is None:
@@ -241,6 +248,8 @@ def _history(client: Client, contact: Contact, person: Person, member: TeamMembe
         name=contact.name,
         state=state,
         workflow="client-record",
+        template_id=welcome.id if contact.is_primary else None,
+        template_name=welcome.name if contact.is_primary else "",
         invited_by_id=member.id,
         created_at=asked,
         last_asked_at=asked,
@@ -299,7 +308,15 @@ def _event(name: str, invite: Invite, when: datetime, actor: str) -> None:
     event.created_at = event.dispatched_at = when
 
 
-def _templates(firm: Firm) -> None:
+def _templates(firm: Firm) -> MessageTemplate:
+    """Surveys and messages to begin with; the message that most invites of the demo began with."""
+    welcome = MessageTemplate(
+        id=new_id(),
+        firm_id=firm.id,
+        name="Welcome to the Client Portal",
+        body="Hello {{ person.first_name }}, from now on you find everything from {{ firm.name }} in one place."
+        " The link works until {{ invite.expires_on }}.",
+    )
     db.session.add_all(
         [
             SurveyTemplate(
@@ -320,14 +337,10 @@ def _templates(firm: Firm) -> None:
                 body="Hello {{ person.first_name }}, here is this year's organizer. Ten minutes should do."
                 "\n\n{{ sender.name }}",
             ),
-            MessageTemplate(
-                firm_id=firm.id,
-                name="Welcome to the Client Portal",
-                body="Hello {{ person.first_name }}, from now on you find everything from {{ firm.name }} in one place."
-                " The link works until {{ invite.expires_on }}.",
-            ),
+            welcome,
         ]
     )
+    return welcome
 
 
 def _files(member_id: str, byron_id: str, hopper_id: str) -> None:

@@ -53,12 +53,13 @@ class Numbers:
 class _Group:
     workflow: str
     template: str
-    sent: int
-    accepted: int
+    template_name: str = ""
+    sent: int = 0
+    accepted: int = 0
 
 
 def acceptance(view: FirmView, days: int = DAYS, most: int = MOST) -> Numbers:
-    """The numbers of the invites made within the last `days`, the group with the most first. Four queries."""
+    """The numbers of the invites made within the last `days`, the group with the most first. Three queries."""
     since = utc_now() - timedelta(days=days)
     recent = (
         view.invites()
@@ -67,6 +68,7 @@ def acceptance(view: FirmView, days: int = DAYS, most: int = MOST) -> Numbers:
         .with_only_columns(
             Invite.workflow,
             sa.func.coalesce(Invite.template_id, "").label("template_id"),
+            Invite.template_name,
             Invite.state,
             Invite.created_at,
             Invite.ended_at,
@@ -76,7 +78,7 @@ def acceptance(view: FirmView, days: int = DAYS, most: int = MOST) -> Numbers:
     )
     groups = _groups(recent)
     waits = _waits(recent)
-    names = _names(view, {group.template for group in groups} - {""})
+    names = _names(view, groups)
     counted = sum(group.sent for group in groups)
     return Numbers(
         workflows=_rows(groups, waits, lambda group: group.workflow, {}),
@@ -90,9 +92,13 @@ def _groups(recent: Any) -> list[_Group]:
     column = recent.c
     accepted = sa.func.sum(sa.case((column.state == InviteState.ACCEPTED, 1), else_=0))
     rows = db.session.execute(
-        sa.select(column.workflow, column.template_id, sa.func.count(), accepted).group_by(
-            column.workflow, column.template_id
-        )
+        sa.select(
+            column.workflow,
+            column.template_id,
+            sa.func.max(column.template_name),
+            sa.func.count(),
+            accepted,
+        ).group_by(column.workflow, column.template_id)
     )
     return [_Group(*row) for row in rows]
 
@@ -106,37 +112,27 @@ def _waits(recent: Any) -> list[tuple[_Group, float]]:
         .order_by(column.created_at.desc())
         .limit(SAMPLE)
     )
-    return [
-        (_Group(row.workflow, row.template_id, 0, 0), _days(row.created_at, row.ended_at)) for row in rows
-    ]
+    return [(_Group(row.workflow, row.template_id), _days(row.created_at, row.ended_at)) for row in rows]
 
 
-def _names(view: FirmView, ids: set[str]) -> dict[str, str]:
-    """What the templates are called: by their name now; a deleted one by the name it had in the newest invite.
+def _names(view: FirmView, groups: list[_Group]) -> dict[str, str]:
+    """What the templates are called: by their name now; a deleted one by the name it had when it was inserted.
 
     A colleague's own templates are named as that, and no more.
     """
-    if not ids:
+    used = {group.template: group.template_name for group in groups if group.template}
+    if not used:
         return {}
     there = db.session.execute(
         sa.select(MessageTemplate.id, MessageTemplate.name, MessageTemplate.owner_id).where(
-            MessageTemplate.firm_id == view.firm_id, MessageTemplate.id.in_(ids)
+            MessageTemplate.firm_id == view.firm_id, MessageTemplate.id.in_(used)
         )
     )
     names = {
         row.id: row.name if row.owner_id in {None, view.member.id} else "A colleague's own template"
         for row in there
     }
-    gone = ids - names.keys()
-    if gone:
-        rows = db.session.execute(
-            view.invites()
-            .where(Invite.template_id.in_(gone), Invite.created_at >= utc_now() - timedelta(days=DAYS))
-            .with_only_columns(Invite.template_id, sa.func.max(Invite.template_name))
-            .group_by(Invite.template_id)
-        )
-        names |= {row[0]: f"{row[1]} (deleted)" for row in rows}
-    return names
+    return {key: names.get(key, f"{name} (deleted)") for key, name in used.items()}
 
 
 def _rows(

@@ -15,6 +15,7 @@ from models.errors import Invalid, InviteNotPending, WrongState
 from schemas.invites import AccessUntilSchema
 from web.access_rules import staff_page
 from web.forms import field_errors
+from web.look import when_text
 from web.staff.common import checked, firm_view, page
 from web.staff.way_back import came_from
 
@@ -79,8 +80,9 @@ def _form(
         try:
             with unit_of_work():
                 name = change(data.get(access_until.FIELD))
-            text = "has access without an end date" if removing else "has the new date"
-            flash(f"{name} {text}.", "success")
+            until = data.get(access_until.FIELD)
+            text = f"until {when_text(until)}" if until else "without an end date"
+            flash(f"{name} has access {text}{'' if context['joined'] else ', after accepting'}.", "success")
             return redirect(came_from(url_for("staff_record.record", client_id=client_id)), 303)
         except Invalid as error:
             errors = field_errors(error.fields)
