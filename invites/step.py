@@ -5,6 +5,7 @@ The same step serves the window on the page, the API's `invite-step`, and the de
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -199,15 +200,16 @@ def _row(contact: Contact, standing: Standing, has_item: bool) -> Person:
 
 def _mark_shared(people: list[Person]) -> list[Person]:
     """Two contacts with one address are two rows, each naming the other."""
-    marked = []
+    sharing: dict[str, list[Person]] = defaultdict(list)
     for person in people:
-        others = [
-            other.label
-            for other in people
-            if person.email and other is not person and other.email.casefold() == person.email.casefold()
-        ]
-        marked.append(replace(person, shared_mailbox_with=" and ".join(others)))
-    return marked
+        sharing[person.email.casefold()].append(person)
+    return [
+        replace(
+            person, shared_mailbox_with=" and ".join(other.label for other in mailbox if other is not person)
+        )
+        for person in people
+        for mailbox in [sharing[person.email.casefold()] if person.email else []]
+    ]
 
 
 def _opens(

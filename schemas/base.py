@@ -54,7 +54,7 @@ class Text(fields.String):
     ) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs)).replace("\r\n", "\n").strip()
         allowed = "\n\t" if self.long else ""
-        if any(
+        if not text.isprintable() and any(
             unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} and char not in allowed for char in text
         ):
             raise self.make_error("control")

@@ -32,7 +32,6 @@ from tests.support.plugins import signals_as_before
 from tests.support.world import World, give_access, make_client, make_world
 from web.portal.lines import due_words
 
-
 PLUGIN = """
 import marshmallow as ma
 from hooks.signals import Question, Trigger

@@ -52,7 +52,8 @@ def results(
     newest one, and the address has no access: the standing follows from the row and its mail.
     """
     ids = list({result.invite_id for result in outcomes if result.invite_id and result.made is None})
-    items, now, zone = _items(ids), utc_now(), current_member().firm.time_zone
+    member = current_member()
+    items, now, zone = _items(ids), utc_now(), member.firm.time_zone
     shown = {
         one: _invite(row, decide(row.email, None, row, row.mail, now, zone).key, items[one], zone)
         for one, row in _rows(ids).items()
@@ -60,7 +61,8 @@ def results(
     links = [{"type": item.workflow, "id": item.id, "title": item.title} for item in work]
     for result in outcomes:
         if result.made is not None:
-            shown[result.made["id"]] = _invite(_made(result.made, client), StandingKey.INVITED, links, zone)
+            row = _made(result.made, client, member)
+            shown[result.made["id"]] = _invite(row, StandingKey.INVITED, links, zone)
     return [
         {
             "email": result.email,
@@ -72,9 +74,8 @@ def results(
     ]
 
 
-def _made(row: Mapping[str, Any], client: Client) -> SimpleNamespace:
+def _made(row: Mapping[str, Any], client: Client, member: TeamMember) -> SimpleNamespace:
     """An invite of this very request in the form of `_rows`, which needn't be asked for it."""
-    member = current_member()
     waiting = SimpleNamespace(
         state=MailState.QUEUED, attempts=0, sent_at=None, due_at=row["created_at"], error=""
     )

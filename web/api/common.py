@@ -51,9 +51,13 @@ class StrictParser(FlaskParser):
 
 
 class StrictBlueprint(Blueprint):
-    """flask-smorest's blueprint with the strict parser."""
+    """flask-smorest's blueprint with the strict parser, and one instance of each schema instead of one per call."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """The decorator of the library; a schema's class stands for an instance of it."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
 
 
 def blueprint(name: str, description: str) -> Blueprint:

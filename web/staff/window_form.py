@@ -133,8 +133,13 @@ def posted(step: InviteStep, view: FirmView, form: MultiDict[str, str]) -> Windo
     there = {person.key.casefold() for person in step.people}
     added = [row for row in typed if row.email and not row.contact_id and row.key.casefold() not in there]
     pairs = [(row.email, row.name) for row in added]
-    for row, person in zip(added, _add(step, view, pairs), strict=True):
-        people = _fold(people, replace(person, can_see=row.can_see or person.can_see), row.ticked)
+    people = _folded(
+        people,
+        [
+            (replace(person, can_see=row.can_see or person.can_see), row.ticked)
+            for row, person in zip(added, _add(step, view, pairs), strict=True)
+        ],
+    )
     state = WindowState(
         step,
         people,
@@ -220,13 +225,15 @@ def _commit_typed(state: WindowState, view: FirmView, text: str) -> None:
     """Turn what stands in the text box into ticked rows; what is no address stays there with its sentence."""
     kept: list[str] = []
     sentences: list[str] = []
+    good: list[tuple[Person, bool]] = []
     pairs = [(address, name) for name, address in split_addresses(text)[:RECIPIENTS_MOST]]
     for person in _add(state.step, view, pairs):
         if person.error:
             kept.append(person.email)
             sentences.append(person.error)
             continue
-        state.people = _fold(state.people, person, True)
+        good.append((person, True))
+    state.people = _folded(state.people, good)
     state.new_email = ", ".join(kept)
     if kept:
         state.errors["new_email"] = _sentences(kept, sentences)
@@ -241,25 +248,22 @@ def _sentences(kept: list[str], sentences: list[str]) -> list[str]:
     return [f"These are no e-mail addresses: {', '.join(words)}.", *others]
 
 
-def _fold(people: list[Person], person: Person, ticked: bool) -> list[Person]:
-    """Add a person, or tick the row that has this address already."""
-    place = _shown_in(people, person)
-    if place is None:
-        return [*people, replace(person, ticked=ticked and (person.can_invite or bool(person.error)))]
-    there = people[place]
-    if ticked and there.can_invite:
-        return [*people[:place], replace(there, ticked=True), *people[place + 1 :]]
-    return people
-
-
-def _shown_in(people: Iterable[Person], person: Person) -> int | None:
-    if person.error:
-        return None
-    key = parse_address(person.email).key
-    for place, other in enumerate(people):
-        if other.email and not other.error and _key(other.email) == key:
-            return place
-    return None
+def _folded(people: Sequence[Person], added: Iterable[tuple[Person, bool]]) -> list[Person]:
+    """Add people (and whether each is ticked), or tick the rows that have their addresses already."""
+    folded = list(people)
+    places: dict[str | None, int] = {}
+    for place, person in enumerate(folded):
+        if person.email and not person.error:
+            places.setdefault(_key(person.email), place)
+    for person, ticked in added:
+        key = None if person.error else _key(person.email)
+        there = places.get(key) if key else None
+        if there is None:
+            places.setdefault(key, len(folded))
+            folded.append(replace(person, ticked=ticked and (person.can_invite or bool(person.error))))
+        elif ticked and folded[there].can_invite:
+            folded[there] = replace(folded[there], ticked=True)
+    return folded
 
 
 def _key(text: str) -> str | None:
