@@ -16,8 +16,8 @@ import languages
 import tasks
 from invites import bulk_run, change_address, nudge
 from mail.placeholders import NEUTRAL
-from models import Firm, db, unit_of_work
-from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, survey
+from models import AccessState, Firm, db, unit_of_work
+from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, sign_in, survey
 from tests.staff import Staff
 from tests.support.live import PROJECT
 from tests.support.smtp import MailServer
@@ -139,6 +139,20 @@ def test_a_person_of_a_german_firm_reads_german_until_the_portal(
     assert smtp.to(ADA)[-1].message["Subject"] == "Northwind Tax: Ihr Code für das Kundenportal"
     landed = accept(ada, app, path)
     assert '<html lang="en">' in landed.text  # the portal itself speaks English
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(RATE_LIMITS="false")
+def test_an_error_says_its_language(app: Flask, world: World, byron: str) -> None:
+    invite(world, byron, ADA)
+    give_access(world, byron, ADA, state=AccessState.SUSPENDED)
+    ada = app.test_client()
+    sign_in(ada, ADA)
+    path = link(app, ADA)
+    assert '<html lang="de">' in ada.get(path).text
+    refused = ada.post(path)
+    assert "Your access is suspended" in refused.text
+    assert '<html lang="en">' in refused.text  # its sentences come from everywhere, in English
 
 
 @pytest.mark.one_database

@@ -24,8 +24,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
 import config
+from languages import SOURCE
 from models import db
 from models.errors import ProblemForPeople
+from web.language import speak
 from web.redirects import safe_next
 from web.who import home_url, is_signed_in
 
@@ -132,6 +134,7 @@ def answer(
     try:
         signed_in = is_signed_in()
         home = home_url()
+        speak(SOURCE)  # its sentences come from everywhere, in English
         page = render_template(
             "error.html",
             status=status,
