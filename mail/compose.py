@@ -7,13 +7,14 @@ written fails at its first attempt, with a reason staff can read, and takes no o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jinja2
 import structlog
 
 from config import Settings
-from languages import moment
+from languages import SOURCE, moment
 from mail import addresses, facts, links, mime, render, words
 from mail.claim import Claimed
 from mail.facts import Facts, SenderFacts
@@ -318,7 +319,7 @@ def _security(
     text = unseal(settings, mail.params["sealed"])
     label, link = text["button"] or ("", "")
     return words.plain_values(
-        words.in_english(firm),
+        replace(firm, language=text.get("language", SOURCE)),
         name=mail.to_name,
         address=mail.to_email,
         headline=text["subject"],

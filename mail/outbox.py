@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 
 import background
 import config
+from languages import SOURCE
 from mail.addresses import sender_domain
 from mail.sealed import seal
 from models import Invite, MailKind, MailState, Outbox, Switch, after_commit, db, insert_rows, new_id, utc_now
@@ -125,12 +126,18 @@ def enqueue_security(
     paragraphs: Sequence[str],
     button: tuple[str, str] | None = None,
     firm_id: str | None = None,
+    language: str = SOURCE,
 ) -> Outbox:
-    """Put a mail about signing in (password reset, mailed code) into the outbox, its text sealed.
+    """Put a mail about signing in (password reset, mailed code) into the outbox, its text, in `language`, sealed.
 
     `button` is (label, address). Text and address lie encrypted in the row and are wiped once it is sent.
     """
-    value = {"subject": subject, "paragraphs": list(paragraphs), "button": list(button) if button else None}
+    value = {
+        "subject": subject,
+        "paragraphs": list(paragraphs),
+        "button": list(button) if button else None,
+        "language": language,
+    }
     return enqueue(
         MailKind.SECURITY,
         to_email=to_email,

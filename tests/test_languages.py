@@ -17,7 +17,7 @@ import tasks
 from invites import bulk_run, change_address, nudge
 from mail.placeholders import NEUTRAL
 from models import AccessState, Firm, db, unit_of_work
-from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, sign_in, survey
+from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, post, sign_in, survey
 from tests.staff import Staff
 from tests.support.live import PROJECT
 from tests.support.smtp import MailServer
@@ -49,7 +49,7 @@ def messages() -> Iterator[str]:
     for path in sorted(templates):
         for _, message, *_ in extract_from_file("jinja2.ext.babel_extract", path, keywords={"_": None}):
             yield str(message)
-    for room in ("mail", "invites"):
+    for room in ("mail", "invites", "web"):
         for _, _, message, *_ in extract_from_dir(
             PROJECT / room, method_map=[("**.py", "python")], keywords={"say": (2,)}
         ):
@@ -139,6 +139,14 @@ def test_a_person_of_a_german_firm_reads_german_until_the_portal(
     assert smtp.to(ADA)[-1].message["Subject"] == "Northwind Tax: Ihr Code für das Kundenportal"
     landed = accept(ada, app, path)
     assert '<html lang="en">' in landed.text  # the portal itself speaks English
+    for email in (ADA, "dana@northwind.example"):
+        stranger = app.test_client()
+        post(stranger, "/reset", "/reset", email=email)
+    with app.app_context():
+        tasks.send_mail()
+    assert smtp.to(ADA)[-1].message["Subject"] == "Neues Passwort wählen"
+    assert "Jemand, vermutlich Sie, hat für diese Adresse" in smtp.to(ADA)[-1].text
+    assert smtp.to("dana@northwind.example")[-1].message["Subject"] == "Choose a new password"  # staff
 
 
 @pytest.mark.one_database

@@ -196,7 +196,7 @@ def kinds(language: str) -> dict[str, dict[str, Any]]:
             more=2, link=LINK,
         ),
         "security": words.plain_values(
-            words.in_english(firm), name="Dana", address="d@x.example", headline="Choose a new password", paragraphs=["One."],
+            firm, name="Dana", address="d@x.example", headline="Choose a new password", paragraphs=["One."],
             button="Choose", link=LINK,
         ),
     }  # fmt: skip

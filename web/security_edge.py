@@ -17,6 +17,8 @@ from flask_security import FSQLALiteUserDatastore, MailUtil, RoleMixin
 from flask_security.mail_util import EmailValidateException
 
 import config
+from invites.spoken import language_of
+from languages import say
 from mail import outbox
 from mail.links import page_link
 from models import Login, db, unit_of_work
@@ -76,29 +78,34 @@ class Mails(MailUtil):
         """Put the mail into the outbox with this request's changes. Raises KeyError for a mail without a text."""
         login: Login = kwargs["user"]
         address, name = login.email, login.name
-        settings = config.current()
+        settings, language = config.current(), language_of(login)
         if template == "security/email/reset_instructions":
             link = page_link(settings, f"/reset/{kwargs['reset_token']}")
+            hours = int(RESET_WITHIN.total_seconds() // 3600)
             text: dict[str, Any] = {
-                "subject": "Choose a new password",
+                "subject": say(language, "Choose a new password"),
                 "paragraphs": [
-                    "Somebody, most likely you, asked for a new password for this address.",
-                    f"The button below works for {int(RESET_WITHIN.total_seconds() // 3600)} hours and once.",
-                    "If it wasn't you, there is nothing to do: your password stays as it is.",
+                    say(language, "Somebody, most likely you, asked for a new password for this address."),
+                    say(language, "The button below works for %(hours)s hours and once.", hours=hours),
+                    say(language, "If it wasn't you, there is nothing to do: your password stays as it is."),
                 ],
-                "button": ("Choose a new password", link),
+                "button": (say(language, "Choose a new password"), link),
             }
         elif template == "security/email/reset_notice":
             text = {
-                "subject": "Your password was changed",
+                "subject": say(language, "Your password was changed"),
                 "paragraphs": [
-                    "The password of your login was changed just now, and all your sessions were ended.",
-                    "If it wasn't you, choose a new one at once, and tell the firm you work with.",
+                    say(language, "Your password was changed just now, and all your sessions were ended."),
+                    say(
+                        language,
+                        "If it wasn't you, choose a new one at once, and tell the firm you work with.",
+                    ),
                 ],
-                "button": ("Choose a new password", page_link(settings, "/reset")),
+                "button": (say(language, "Choose a new password"), page_link(settings, "/reset")),
             }
         else:
             raise KeyError(f"no text for the mail {template}")
+        text["language"] = language
         at_commit(lambda: _enqueue(address, name, text))
         if has_request_context():
             after_this_request(_commit_response)

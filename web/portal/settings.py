@@ -6,7 +6,11 @@ import flask_security
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+import config
+from invites.spoken import language_of
+from languages import say
 from mail import outbox
+from mail.links import page_link
 from models import Login, unit_of_work
 from models.errors import Invalid
 from web.access_rules import portal_page
@@ -58,18 +62,22 @@ def change_password() -> Response | tuple[str, int]:
         new = _new_password(login)
     except Invalid as error:
         return _page(errors=error.fields), 422
-    hashed = hash_password(new)
+    hashed, language = hash_password(new), language_of(login)
     with unit_of_work():
         replace_password(login, hashed)
         outbox.enqueue_security(
             to_email=login.email,
             to_name=login.name,
-            subject="Your password was changed",
+            subject=say(language, "Your password was changed"),
             paragraphs=[
-                "The password of your login was changed in User settings, and other browsers were signed out.",
-                "If it wasn't you, choose a new password at once with “Forgot your password?” on the sign-in page,"
-                " and tell the firm you work with.",
+                say(
+                    language,
+                    "Your password was changed in User settings, and other browsers were signed out.",
+                ),
+                say(language, "If it wasn't you, choose a new one at once, and tell the firm you work with."),
             ],
+            button=(say(language, "Choose a new password"), page_link(config.current(), "/reset")),
+            language=language,
         )
     flash("Your new password is set. Other browsers were signed out.", "success")
     return redirect(url_for("portal_settings.show"), 303)
