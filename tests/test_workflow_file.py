@@ -417,6 +417,19 @@ def test_somebody_with_one_item_shows_their_upload_to_nobody_else_outside(desk: 
     assert db.session.scalar(sa.select(sa.func.count()).select_from(ItemGrant)) == 1
 
 
+def test_the_client_s_button_pressed_twice_sends_a_file_once(desk: Desk) -> None:
+    first, again = (send_in(desk, "ada@byron.example") for _ in range(2))
+    assert first.id == again.id
+    assert len(stored_bytes(desk.app)) == 1
+    assert desk.events().count("file_uploaded") == 1
+    with unit_of_work():
+        db.session.get_one(WorkItem, first.id).created_at -= uploads.SAME_PRESS
+    assert send_in(desk, "ada@byron.example").id != first.id  # on purpose, a minute later
+    desk.joins("will@byron.example", "Will King")
+    assert send_in(desk, "will@byron.example").id != first.id
+    assert len(stored_bytes(desk.app)) == 3
+
+
 def test_nobody_sends_through_somebody_elses_access(desk: Desk) -> None:
     access = db.session.scalars(desk.person().accesses()).unique().one()
     other = desk.joins("will@byron.example", "Will King")

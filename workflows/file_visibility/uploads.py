@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from workflows.storage import Upload, keep
 
 SLUG: Final = "file"
 LICENCE: Final = "files"
+SAME_PRESS = timedelta(minutes=1)
 
 
 def upload(view: FirmView, client: Client, uploads: Sequence[Upload]) -> list[WorkItem]:
@@ -56,10 +58,34 @@ def upload_by_client(person: PortalView, access: PortalAccess, uploads: Sequence
         raise LicenceMissing("Files can't be sent here. Please ask your contact how to send this one.")
     client: Client = access.client
     audience = Audience.PORTAL if access.scope is Scope.PORTAL else Audience.PEOPLE
-    items = [_item(client, one, access=access, audience=audience) for one in uploads]
-    grant_items([access.id], items)
-    _fire(client, items, None, f"login:{person.login.id}", access.id)
+    there = _just_sent(access)
+    items, fresh = [], []
+    for one in uploads:
+        item = there.get((one.name, one.sha256))
+        if item is None:
+            item = there[one.name, one.sha256] = _item(client, one, access=access, audience=audience)
+            fresh.append(item)
+        items.append(item)
+    if fresh:
+        grant_items([access.id], fresh)
+        _fire(client, fresh, None, f"login:{person.login.id}", access.id)
     return items
+
+
+def _just_sent(access: PortalAccess) -> dict[tuple[str, str], WorkItem]:
+    """What this person sent within the last minute, by name and content: the same again is a button pressed twice."""
+    # Two presses at once: the second waits here until the first one's rows can be seen.
+    db.session.execute(sa.select(PortalAccess.id).where(PortalAccess.id == access.id).with_for_update())
+    recent = sa.select(WorkItem).where(
+        WorkItem.client_id == access.client_id,
+        WorkItem.workflow == SLUG,
+        WorkItem.created_at >= utc_now() - SAME_PRESS,
+    )
+    return {
+        (item.title, (item.details or {}).get("sha256", "")): item
+        for item in db.session.scalars(recent.execution_options(populate_existing=True))
+        if (item.details or {}).get("from_access_id") == access.id
+    }
 
 
 def is_from_client(item: WorkItem) -> bool:
