@@ -23,7 +23,7 @@ from logs import init_logs
 from mail import addresses
 from models import Base
 from models.database import init_database
-from web import api, doors, health, language, look, portal, reports, staff
+from web import api, doors, health, look, portal, reports, staff
 from workflows.builtin import builtin
 from workflows.registry import BadWorkflow, Registry, Workflow
 
@@ -60,7 +60,6 @@ def _check_sender(settings: config.Settings) -> None:
 
 
 def _add_pages(app: Flask) -> None:
-    language.init_app(app)
     look.init_app(app)
     health.init_app(app)
     staff.register(app)

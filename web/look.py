@@ -17,6 +17,7 @@ from flask_bootstrap import Bootstrap5
 
 import languages
 from languages import SOURCE
+from web import language
 from web.drawn_fields import drawn_fields, pairs
 from web.language import spoken
 from web.logo import logo, logo_url
@@ -107,6 +108,7 @@ def init_app(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     if "bootstrap" not in app.extensions:
         Bootstrap5(app)
+    language.init_app(app)
     app.register_blueprint(look)
     app.register_blueprint(logo)
     filters: Mapping[str, Any] = {"machine_time": machine_time, "when_text": when_text, "pairs": pairs}
