@@ -33,6 +33,7 @@ from models import db
 from tests.support.browser import PHONE, Screens, running_browser
 from tests.support.live import PROJECT, Live, one_process, web_and_worker
 from tests.support.postgres import Cluster, running_cluster
+from tests.support.quick import quick
 from tests.support.smtp import MailServer, running_mail_server
 
 # Examples are not timed one by one: two cores are shared by all workers, and a slow example is no wrong one.
@@ -113,7 +114,7 @@ def migrated_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 
 def _create_app(values: dict[str, Any]) -> Flask:
     # Looked up at its first use: a test of a lower room runs even while a room above is broken.
-    return importlib.import_module("app").create_app(values)
+    return quick(importlib.import_module("app").create_app(values))
 
 
 def _migrate(data_dir: Path, url: str) -> None:

@@ -19,6 +19,7 @@ import config
 from models import Login, db
 from models.database import init_database
 from models.errors import Invalid, Refused
+from tests.support.quick import quick
 from tests.support.tables import create_tables
 from tests.support.world import PASSWORD
 from web import doors, health, look
@@ -34,11 +35,11 @@ def open_doors(backend: str, folder: Path, request: pytest.FixtureRequest, **mor
     """The test application on an empty database of the kind `backend`, for a fixture."""
     settings = {"PORTAL_DATA_DIR": folder, "PORTAL_TESTING": "true", "SECRET_KEY": "a key for tests"} | more
     if backend == "sqlite":
-        app = make_doors(settings)
+        app = quick(make_doors(settings))
     else:
         cluster = request.getfixturevalue("cluster")
         name = f"doors_{cluster.worker}"
-        app = make_doors(settings | {"DATABASE_URL": cluster.create(name)})
+        app = quick(make_doors(settings | {"DATABASE_URL": cluster.create(name)}))
     yield app
     with app.app_context():
         db.engine.dispose()

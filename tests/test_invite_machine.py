@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import sqlalchemy as sa
 import time_machine
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
@@ -302,19 +301,11 @@ class Life(RuleBasedStateMachine):
 
 @pytest.fixture
 def stage(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Play]:
-    """One application and one database for all lives; its rows need not outlive the machine."""
+    """One application and one database for all lives."""
     with both_kinds(backend, tmp_path, request) as app, time_machine.travel(BEGIN, tick=False) as clock:
-        if backend == "sqlite":
-            with app.app_context():
-                sa.event.listen(db.engine, "connect", _no_waiting_for_the_disk)
-                db.engine.dispose()
         stage = Play(app, clock)
         with app.app_context():
             yield stage
-
-
-def _no_waiting_for_the_disk(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def test_an_invite_lives_by_its_rules(stage: Play) -> None:

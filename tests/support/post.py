@@ -15,6 +15,7 @@ import config
 from mail import mailbox
 from models import Invite, MailKind, db, unit_of_work, utc_now
 from models.database import init_database
+from tests.support.quick import quick
 from tests.support.tables import create_tables
 from tests.support.world import World, make_client
 
@@ -24,7 +25,7 @@ KEY = "the tests' own key, long enough to be one"
 @contextlib.contextmanager
 def post_office(folder: Path, url: str | None = None, **settings: Any) -> Iterator[Flask]:
     """The application on an empty database (SQLite in `folder`, or `url`)."""
-    app = plain_app(folder, **({"DATABASE_URL": url} if url else {}), **settings)
+    app = quick(plain_app(folder, **({"DATABASE_URL": url} if url else {}), **settings))
     with app.app_context():
         create_tables(db.engine)
     yield app
