@@ -22,7 +22,7 @@ from models.errors import Invalid, Refused
 from tests.support.quick import quick
 from tests.support.tables import create_tables
 from tests.support.world import PASSWORD
-from web import doors, health, look
+from web import doors, health, language, look
 from web.access_rules import admin_page, api_call, permission, portal_page, public_page, staff_page
 from web.limits import check, hit, miss
 from web.security import sign_in, sign_out
@@ -64,6 +64,7 @@ def _add_pages(app: Flask) -> None:
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     Bootstrap5(app)
     health.init_app(app)
+    language.init_app(app)
     look.init_app(app)
 
     @app.get("/")
