@@ -201,6 +201,58 @@ def test_a_page(people: People, name: str) -> None:
     assert people.screens.complaints == []
 
 
+def test_what_opens_over_a_page(people: People) -> None:
+    """The window filled in and refused, the panel, its question, the pop-up: as dialogs, in both sizes and colours."""
+    page = people.pages[STAFF]
+    people.screens.complaints.clear()
+    page.goto("/clients?q=Hopper")
+    page.get_by_role("main").get_by_role("link", name="Hopper Compilers Inc.").click()
+    page.get_by_label("Invite to the Client Portal").click()
+    window = page.get_by_role("dialog", name="Client Portal")
+    window.get_by_role("button", name="Add another person").click()
+    window.get_by_label("Enter the Email of a New Person").fill("zoe@gmial.com, nobody@")
+    window.get_by_role("button", name="Add", exact=True).click()
+    expect(window.get_by_text("Did you mean")).to_be_visible()
+    window.get_by_label("Include a personalized message").check()
+    window.get_by_label("Message", exact=True).fill("Hello {{ nobody }}")
+    window.get_by_role("button", name="Send", exact=True).click()
+    expect(window.get_by_text("Nothing was sent yet")).to_be_visible()
+    in_both(page)
+    page.set_viewport_size(PHONE)
+    window.get_by_role("button", name="Templates").click()
+    menu = window.get_by_role("group", name="Templates").bounding_box()
+    assert menu is not None
+    assert menu["x"] >= 0
+    assert menu["x"] + menu["width"] <= PHONE["width"]
+    page.keyboard.press("Escape")
+    page.set_viewport_size(DESKTOP)
+    window.get_by_label("Include a personalized message").uncheck()
+    window.get_by_label("Enter the Email of a New Person").fill("")
+    window.get_by_role("button", name="Send", exact=True).click()
+    pop_up = page.get_by_role("dialog", name="Invite sent")
+    expect(pop_up).to_contain_text("zoe@gmial.com")
+    in_both(page)
+    pop_up.get_by_role("button", name="Done").click()
+    page.locator("#client-portal").get_by_role("link", name="Grace Hopper").click()
+    panel = page.get_by_role("dialog", name="Grace Hopper", exact=True)
+    expect(panel.get_by_text("What happened")).to_be_visible()
+    in_both(page)
+    panel.get_by_role("link", name="Revoke invite").click()
+    expect(page.get_by_role("dialog", name="Revoke the invite to Grace Hopper?")).to_be_visible()
+    in_both(page)
+    assert people.screens.complaints == []
+
+
+def in_both(page: Page) -> None:
+    """A dialog as it stands, light at a desk and dark on a phone."""
+    for size, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+        assert_no_sideways_scroll(page)
+        assert_accessible(page)
+
+
 def looked_at(page: Page, scheme: str) -> None:
     """What holds on every page, whatever its size and colours."""
     expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
