@@ -74,7 +74,7 @@ def test_an_import_and_an_export_by_keyboard(screens: Screens, live_server: Live
     page.get_by_role("button", name="Look at it first").press("Enter")
     expect(page.get_by_text("the client has no name")).to_be_visible()
     looked_at(page, screens, "portals-import-looked-desk")
-    page.get_by_role("button", name="Import 1 lines").press("Enter")
+    page.get_by_role("button", name="Import 1 line").press("Enter")
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     page.goto("/portals?tab=without&q=keyb")
     expect(page.get_by_role("link", name="Keyboard Ltd", exact=True)).to_be_visible()
