@@ -332,7 +332,7 @@ def running(view: FirmView) -> list[Job]:
         sa.select(Job)
         .where(
             Job.member_id == view.member.id,
-            sa.literal_column("job.state IN ('queued', 'running')", sa.Boolean),
+            sa.text("job.state IN ('queued', 'running')"),
         )
         .order_by(Job.id.desc())
         .limit(SHOWN)

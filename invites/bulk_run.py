@@ -67,7 +67,7 @@ def step(most: int = BATCH) -> int:
     items = list(
         db.session.scalars(
             sa.select(JobItem)
-            .where(JobItem.job_id == job.id, sa.literal_column("job_item.outcome = 'waiting'", sa.Boolean))
+            .where(JobItem.job_id == job.id, sa.text("job_item.outcome = 'waiting'"))
             .order_by(JobItem.number)
             .limit(most)
         )
@@ -109,7 +109,7 @@ def give_up_next() -> None:
 def _next_job() -> Job | None:
     return db.session.scalars(
         sa.select(Job)
-        .where(sa.literal_column("job.state IN ('queued', 'running')", sa.Boolean))
+        .where(sa.text("job.state IN ('queued', 'running')"))
         .order_by(Job.total - Job.done, Job.id)
         .limit(1)
         .with_for_update(of=Job, skip_locked=True)

@@ -268,7 +268,7 @@ _PENDING = (
     .where(
         Invite.client_id == sa.bindparam("client_id"),
         Invite.email.in_(_KEYS),
-        sa.literal_column("invite.state = 'pending'", sa.Boolean),
+        sa.text("invite.state = 'pending'"),
     )
     .options(lazyload(Invite.invited_by))
     .with_for_update(of=Invite, key_share=True)

@@ -18,8 +18,6 @@ from invites.portals import PortalQuery
 from invites.scope import FirmView
 from models import PortalTally, SearchWord, Sees, db
 
-CANDIDATES = 5000  # words looked at to count what a search finds
-
 
 @dataclass(frozen=True)
 class Count:
@@ -43,7 +41,7 @@ def count(view: FirmView, query: PortalQuery) -> int:
 def counts(view: FirmView, query: PortalQuery) -> dict[str, Count]:
     """How many each filter of the tab holds, of what the query's words find."""
     if query.words:
-        return _counted(_searched(view, query))
+        return _searched(view, query)
     return _of_filters(view, [PortalQuery(query.without, show) for show in query.filters])
 
 
@@ -70,24 +68,29 @@ def _kept(view: FirmView) -> dict[str, int]:
     return {what: int(total) for what, total in db.session.execute(rows.group_by(PortalTally.what))}
 
 
-def _searched(view: FirmView, query: PortalQuery) -> dict[str, Any]:
-    """Each filter's rows among the first words found, so that a common beginning doesn't read all of them."""
+def _searched(view: FirmView, query: PortalQuery) -> dict[str, Count]:
+    """Each filter's rows among the first words found, in one pass: a common beginning doesn't read all of them."""
     first, *others = query.words
-    candidates = (
+    found = (
         sa.select(SearchWord.owner_id)
         .where(portals.found_words(view, query, first))
         .order_by(SearchWord.word, SearchWord.owner_id)
-        .limit(CANDIDATES)
+        .limit(portals.MOST_COUNTED + 1)
         .subquery()
     )
-    found = {}
-    for show in query.filters:
-        statement = portals.filtered(view, PortalQuery(query.without, show))
-        statement = statement.where(portals.key_of(query).in_(sa.select(candidates.c.owner_id)))
-        for word in others:
-            statement = statement.where(portals.has_word(query, word))
-        found[show] = statement
-    return found
+    key, rows = portals.key_of(query), portals.all_rows(view, query)
+    for word in others:
+        rows = rows.where(portals.has_word(query, word))
+    number = {
+        show: sa.func.coalesce(sa.func.sum(sa.case((one.condition(), 1), else_=0)), 0).label(f"show_{place}")
+        for place, (show, one) in enumerate(query.filters.items())
+    }
+    # An outer join is always walked from its left side: from few words to their rows, never from all rows of the firm.
+    joined = sa.outerjoin(found, key.class_, sa.and_(key == found.c.owner_id, rows.whereclause))
+    words = sa.func.count().label("words")
+    row = db.session.execute(sa.select(*number.values(), words).select_from(joined)).one()
+    more = row.words > portals.MOST_COUNTED
+    return {show: Count(getattr(row, label.name), more) for show, label in number.items()}
 
 
 def _counted(statements: Mapping[str, Any]) -> dict[str, Count]:

@@ -57,8 +57,9 @@ class Sort:
     descending: bool = False
 
 
-def _written(text: str) -> Condition:
-    return sa.literal_column(text, sa.Boolean)
+def _written(text: str) -> Any:
+    # Not literal_column(): SQLite has no booleans, so that would become `part = 'open' = 1`, which no index serves.
+    return sa.text(text)
 
 
 def _part(part: Part) -> Condition:
@@ -222,8 +223,12 @@ def page_of(
 
 def filtered(view: FirmView, query: PortalQuery) -> Any:
     """The rows of the filter, whatever is searched."""
-    statement = view.portal_clients() if query.without else view.portal_people()
-    return statement.where(query.filter.condition())
+    return all_rows(view, query).where(query.filter.condition())
+
+
+def all_rows(view: FirmView, query: PortalQuery) -> Any:
+    """The rows of the tab before any filter."""
+    return view.portal_clients() if query.without else view.portal_people()
 
 
 def key_of(query: PortalQuery) -> Any:

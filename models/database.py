@@ -59,6 +59,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA synchronous=FULL")
+    # The usual 2 MB spill in the midst of a transaction once tables are large: its pages are then written many times.
+    cursor.execute("PRAGMA cache_size=-16384")
     cursor.close()
 
 
