@@ -7,7 +7,7 @@ happens when different people press different buttons is in tests/test_races_mov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -30,18 +30,17 @@ from models import (
 )
 from models.errors import InviteNotPending
 from tests.portal import NEW_PASSWORD, code
+from tests.support import races
 from tests.support.live import Live
 from tests.support.together import (
     MANY,
     Crowd,
     count,
-    crowd,
     in_a_unit_of_work,
     invite_rows,
     one_access,
     per_address,
     post,
-    racing_world,
     texts,
 )
 from tests.support.world import World, hashed, make_login
@@ -52,25 +51,7 @@ FEWER = 6
 pytestmark = pytest.mark.settings(RATE_LIMITS="false")
 
 
-@pytest.fixture(scope="module")
-def people() -> Iterator[Crowd]:
-    with crowd() as people:
-        yield people
-
-
-@pytest.fixture
-def racing(app: Flask) -> tuple[World, str]:
-    return racing_world(app)
-
-
-@pytest.fixture
-def world(racing: tuple[World, str]) -> World:
-    return racing[0]
-
-
-@pytest.fixture
-def byron(racing: tuple[World, str]) -> str:
-    return racing[1]
+people, racing, world, byron = races.people, races.racing, races.world, races.byron
 
 
 # Sending ------------------------------------------------------------------------------------------------------------

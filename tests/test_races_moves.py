@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,17 +17,16 @@ from invites.scope import PortalView
 from mail.links import invite_token
 from models import Client, Event, Invite, InviteToken, Outbox, PortalAccess, db, new_id
 from models.errors import InviteNotPending
+from tests.support import races
 from tests.support.together import (
     MANY,
     TOKEN,
     Crowd,
     count,
-    crowd,
     in_a_unit_of_work,
     invite_rows,
     one_access,
     post,
-    racing_world,
     texts,
 )
 from tests.support.world import World, give_access, hashed, make_client
@@ -37,25 +36,7 @@ ROUNDS = 12
 pytestmark = pytest.mark.settings(RATE_LIMITS="false")
 
 
-@pytest.fixture(scope="module")
-def people() -> Iterator[Crowd]:
-    with crowd() as people:
-        yield people
-
-
-@pytest.fixture
-def racing(app: Flask) -> tuple[World, str]:
-    return racing_world(app)
-
-
-@pytest.fixture
-def world(racing: tuple[World, str]) -> World:
-    return racing[0]
-
-
-@pytest.fixture
-def byron(racing: tuple[World, str]) -> str:
-    return racing[1]
+people, racing, world, byron = races.people, races.racing, races.world, races.byron
 
 
 Move = Callable[[str], Any]
