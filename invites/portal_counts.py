@@ -80,7 +80,7 @@ def _searched(view: FirmView, query: PortalQuery) -> dict[str, Count]:
     )
     key, rows = portals.key_of(query), portals.all_rows(view, query)
     for word in others:
-        rows = rows.where(portals.has_word(query, word))
+        rows = rows.where(portals.has_word(found.c.owner_id, word))
     number = {
         show: sa.func.coalesce(sa.func.sum(sa.case((one.condition(), 1), else_=0)), 0).label(f"show_{place}")
         for place, (show, one) in enumerate(query.filters.items())

@@ -185,7 +185,7 @@ def rows_of(view: FirmView, query: PortalQuery) -> Any:
     """All rows that match, in no order: PortalPerson, or PortalClient of the tab without. For counts, jobs, exports."""
     statement = filtered(view, query)
     for word in query.words:
-        statement = statement.where(has_word(query, word))
+        statement = statement.where(has_word(key_of(query), word))
     return statement
 
 
@@ -241,10 +241,10 @@ def _begins(word: Any, beginning: str) -> Condition:
     return sa.and_(word >= beginning, word < beginning + LAST)
 
 
-def has_word(query: PortalQuery, beginning: str) -> Condition:
-    """The row has a word that begins so."""
+def has_word(owner_id: Any, beginning: str) -> Condition:
+    """The row of that key has a word that begins so."""
     word = aliased(SearchWord)
-    return sa.exists().where(word.owner_id == key_of(query), _begins(word.word, beginning))
+    return sa.exists().where(word.owner_id == owner_id, _begins(word.word, beginning))
 
 
 def _found(view: FirmView, query: PortalQuery) -> Any:
@@ -264,7 +264,7 @@ def _found(view: FirmView, query: PortalQuery) -> Any:
         )
     )
     for word in others:
-        statement = statement.where(has_word(query, word))
+        statement = statement.where(has_word(SearchWord.owner_id, word))
     return statement
 
 
