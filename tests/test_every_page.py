@@ -247,7 +247,7 @@ def in_both(page: Page) -> None:
     """A dialog as it stands, light at a desk and dark on a phone."""
     for size, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
         page.set_viewport_size(size)
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
         assert_no_sideways_scroll(page)
         assert_accessible(page)
