@@ -9,8 +9,10 @@ flask-smorest registers a handler for every HTTP error of the application, which
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -97,6 +99,12 @@ WORDS = {
         "We can't answer right now",
         "Something we depend on gives no answer. Nothing you did is lost.",
         "Please try again in a minute.",
+    ),
+    507: (
+        "no_room",
+        "There is no room left",
+        "The server's disk is full, so nothing of this was kept.",
+        "Tell whoever looks after the server. Once there is room, try again.",
     ),
 }
 # Where marshmallow's messages say a value came from; people know the field alone.
@@ -242,8 +250,19 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
 
 def _unexpected(error: Exception) -> Response:
     reference = _note(error)
-    code, title, sentence, next_step = WORDS[500]
-    return answer(500, code, title, sentence, next_step, reference=reference)
+    status = 507 if _says_no_room(error) else 500
+    code, title, sentence, next_step = WORDS[status]
+    return answer(status, code, title, sentence, next_step, reference=reference)
+
+
+def _says_no_room(error: Exception) -> bool:
+    """Whether the disk is full, as SQLite, PostgreSQL or the files tell it."""
+    cause = getattr(error, "orig", error)
+    return (
+        getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        or getattr(cause, "sqlstate", None) == "53100"
+        or getattr(cause, "errno", None) == errno.ENOSPC
+    )
 
 
 def _note(error: Exception) -> str:
