@@ -41,6 +41,7 @@ SHOWN = 5  # running jobs above the list
 INSIDE = (Stage.JOINED, Stage.LOGGED_IN)
 OPEN = (Stage.INVITED, Stage.BOUNCED, Stage.MAIL_FAILED)
 OVER = (Stage.DECLINED, Stage.REMOVED, Stage.REVOKED)
+ENDED = "ended"  # inside by its stage, but the last day is over
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,12 @@ class Preview:
 
 
 # What happens by standing: words (for one|for many), whether something happens, whether a mail goes out.
-_WHAT: dict[JobAction, tuple[tuple[Sequence[Stage], str, bool, bool], ...]] = {
+_WHAT: dict[JobAction, tuple[tuple[Sequence[str], str, bool, bool], ...]] = {
     JobAction.RESEND: (
         (OPEN, "mail with a fresh link|mails with a fresh link", True, True),
         (INSIDE, "mail that leads to sign-in|mails that lead to sign-in", True, True),
         ((Stage.SUSPENDED,), "suspended: restore their access first", False, False),
+        ((ENDED,), "whose access ended: invite them again, or change the date", False, False),
         (OVER, "declined, removed or revoked: invite them again", False, False),
         ((Stage.NO_INVITE,), "never invited", False, False),
         ((Stage.NO_EMAIL,), "without e-mail", False, False),
@@ -121,7 +123,8 @@ _WHAT: dict[JobAction, tuple[tuple[Sequence[Stage], str, bool, bool], ...]] = {
         (OPEN, "open invite works longer, without a mail|open invites work longer, without a mail", True, False),
     ),
     JobAction.REMOVE: (
-        ((*INSIDE, Stage.SUSPENDED), "person loses access at once|people lose their access at once", True, False),
+        ((*INSIDE, ENDED, Stage.SUSPENDED),
+         "person loses access at once|people lose their access at once", True, False),
     ),
 }  # fmt: skip
 _REST = {
@@ -149,7 +152,7 @@ def _preview(view: FirmView, action: JobAction, target: Target) -> Preview:
     found = {row.stage: row.n for row in db.session.execute(rows)}
     total, lines, mails, acts = sum(found.values()), [], 0, 0
     for stages, words, happens, mailed in _WHAT[action]:
-        number = sum(found.pop(stage.value, 0) for stage in stages)
+        number = sum(found.pop(str(stage), 0) for stage in stages)
         if number:
             lines.append((number, said(words, number)))
         acts += number if happens else 0
@@ -161,39 +164,44 @@ def _preview(view: FirmView, action: JobAction, target: Target) -> Preview:
 
 
 def _stages(view: FirmView, action: JobAction, target: Target) -> Any:
-    """How many rows of each stage."""
+    """How many rows of each stage as the clock has it."""
+    now_stage = _stage_now().label("stage")
     if target.api_ids and action is JobAction.REMOVE:
         found = view.accesses().where(PortalAccess.id.in_(target.api_ids)).subquery()
-        joined = sa.select(PortalPerson.stage, sa.func.count().label("n")).join(
-            found, PortalPerson.access_id == found.c.id
-        )
-        return joined.where(PortalPerson.client_id == found.c.client_id).group_by(PortalPerson.stage)
+        joined = sa.select(now_stage, sa.func.count().label("n")).select_from(PortalPerson)
+        joined = joined.join(found, PortalPerson.access_id == found.c.id)
+        return joined.where(PortalPerson.client_id == found.c.client_id).group_by(now_stage)
     if target.api_ids:
         found = view.invites().where(Invite.id.in_(target.api_ids)).subquery()
-        stage = sa.func.coalesce(PortalPerson.stage, Stage.REVOKED.value)
+        stage = sa.func.coalesce(_stage_now(), Stage.REVOKED.value).label("stage")
         return (
-            sa.select(stage.label("stage"), sa.func.count().label("n"))
+            sa.select(stage, sa.func.count().label("n"))
             .select_from(found)
             .outerjoin(PortalPerson, PortalPerson.invite_id == found.c.id)
             .group_by(stage)
         )
-    rows = _people(view, target).with_only_columns(PortalPerson.stage, sa.func.count().label("n"))
-    return rows.group_by(PortalPerson.stage)
+    rows = _people(view, target).with_only_columns(now_stage, sa.func.count().label("n"))
+    return rows.group_by(now_stage)
+
+
+def _stage_now() -> Any:
+    return sa.case((portals.access_ended(utc_now()), sa.literal(ENDED)), else_=PortalPerson.stage)
 
 
 def _invite_preview(view: FirmView, target: Target) -> Preview:
     """Of the clients' primary contacts: mails, without e-mail, shared mailboxes, already inside."""
     clients = _clients(view, target).with_only_columns(Client.id).subquery()
     shared = sa.case((PortalPerson.contacts > 1, 1), else_=0)
+    stage = _stage_now().label("stage")
     rows = db.session.execute(
-        sa.select(PortalPerson.stage, sa.func.count().label("n"), sa.func.sum(shared).label("shared"))
+        sa.select(stage, sa.func.count().label("n"), sa.func.sum(shared).label("shared"))
         .select_from(clients)
         .outerjoin(Contact, sa.and_(Contact.client_id == clients.c.id, Contact.is_primary))
         .outerjoin(
             PortalPerson,
             sa.and_(PortalPerson.client_id == clients.c.id, PortalPerson.mailbox == Contact.email),
         )
-        .group_by(PortalPerson.stage)
+        .group_by(stage)
     ).all()
     mails = inside = suspended = silent = shared_mailboxes = 0
     for row in rows:

@@ -248,6 +248,10 @@ def _is_open(item: JobItem, invite: Invite | None, *, revoking: bool = False) ->
     return False
 
 
+def _waits(invite: Invite | None) -> bool:
+    return invite is not None and invite.state is InviteState.PENDING
+
+
 def _resend(batch: Batch) -> None:
     """A fresh link for who has an open invite, the way to sign-in for who has joined."""
     member, now = batch.view.member, utc_now()
@@ -271,6 +275,8 @@ def _resend(batch: Batch) -> None:
             _mark([item], RowOutcome.DONE, "Has access: a mail leads to sign-in.")
         elif access is not None and access.state is AccessState.SUSPENDED:
             _mark([item], RowOutcome.REFUSED, "The access is suspended. Restore it first.")
+        elif access is not None and access.has_ended(now) and not _waits(invite):
+            _mark([item], RowOutcome.REFUSED, "The access ended. Invite again, or change its date.")
         elif _is_open(item, invite) and invite is not None:
             if now - invite.last_asked_at < SAME_REQUEST:
                 _mark([item], RowOutcome.SKIPPED, "Mailed a moment ago: no second mail.")

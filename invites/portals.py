@@ -76,6 +76,7 @@ SORTS = {
     "expires": Sort("Expires", PortalPerson.expires_at),
     "ran-out": Sort("Expired", PortalPerson.expires_at, descending=True),
     "login": Sort("Last login", PortalPerson.last_login_at, descending=True),
+    "ended": Sort("Ended", PortalPerson.access_ends_at, descending=True),
     "name": Sort("Client", PortalClient.name_key),
 }
 
@@ -99,6 +100,7 @@ WITH = {
     "bounced": _of_stage("Bounced", Stage.BOUNCED),
     "declined": _of_stage("Declined", Stage.DECLINED),
     "removed": _of_stage("Removed", Stage.REMOVED),
+    "ended": Filter("Access ended", lambda: access_ended(utc_now()), ("ended",)),
     "no-email": _of_stage("No e-mail", Stage.NO_EMAIL),
 }
 WITHOUT = {
@@ -124,6 +126,11 @@ def _expires_within(now: datetime) -> Condition:
 
 def _expired(now: datetime) -> Condition:
     return sa.and_(_stage(Stage.INVITED), PortalPerson.expires_at <= now)
+
+
+def access_ended(now: datetime) -> Condition:
+    """Active but for its last day, which is over."""
+    return PortalPerson.access_ends_at <= now
 
 
 @dataclass(frozen=True)

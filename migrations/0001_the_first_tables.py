@@ -415,10 +415,19 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("access_ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name="fk_portal_person_client_id"),
         sa.PrimaryKeyConstraint("id", name="pk_portal_person"),
         sa.UniqueConstraint("client_id", "mailbox", name="uq_portal_person_client_id_mailbox"),
+    )
+    op.create_index(
+        "ix_portal_person_access_ends",
+        "portal_person",
+        ["firm_id", "access_ends_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("access_ends_at IS NOT NULL"),
+        postgresql_where=sa.text("access_ends_at IS NOT NULL"),
     )
     op.create_index("ix_portal_person_invite_id", "portal_person", ["invite_id"], unique=False)
     op.create_index(
@@ -996,8 +1005,8 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
     )
     op.drop_index("ix_invite_invited_by_id", table_name="invite")
-    op.drop_index("ix_invite_firm_made", table_name="invite")
     op.drop_index("ix_invite_firm_state", table_name="invite")
+    op.drop_index("ix_invite_firm_made", table_name="invite")
     op.drop_index(
         "ix_invite_expiry",
         table_name="invite",
@@ -1082,6 +1091,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("stage = 'invited'"),
     )
     op.drop_index("ix_portal_person_invite_id", table_name="portal_person")
+    op.drop_index(
+        "ix_portal_person_access_ends",
+        table_name="portal_person",
+        sqlite_where=sa.text("access_ends_at IS NOT NULL"),
+        postgresql_where=sa.text("access_ends_at IS NOT NULL"),
+    )
     op.drop_table("portal_person")
     op.drop_index(
         "ix_portal_client_without",

@@ -41,7 +41,7 @@ BEGIN
   PERFORM portal_tally_due(-1);
 
   INSERT INTO portal_person (id, client_id, mailbox, firm_id, email, email_display, name, contacts, client_name_key,
-    access_id, invite_id, stage, part, since, expires_at, last_login_at, search_text)
+    access_id, invite_id, stage, part, since, expires_at, last_login_at, access_ends_at, search_text)
   SELECT replace(gen_random_uuid()::text, '-', ''), x.client_id, x.mailbox, x.firm_id, x.email, x.email_display, x.name, x.contacts,
     x.client_name_key, x.access_id, x.invite_id, x.stage,
     CASE
@@ -50,7 +50,7 @@ BEGIN
       WHEN x.stage IN ('declined', 'removed', 'revoked') THEN 'over'
       ELSE 'none'
     END,
-    x.since, x.expires_at, x.last_login_at, x.search_text
+    x.since, x.expires_at, x.last_login_at, x.access_ends_at, x.search_text
   FROM (
     SELECT s.client_id, s.mailbox, k.firm_id, s.email, coalesce(o.email_display, i.email_display, s.email) AS email_display,
     coalesce(o.names, i.name, '') AS name, o.contacts, k.name_key AS client_name_key, a.id AS access_id, i.id AS invite_id,
@@ -70,6 +70,7 @@ BEGIN
     coalesce(i.created_at, a.accepted_at, o.created_at, k.created_at) AS since,
     CASE WHEN i.state = 'pending' THEN i.expires_at END AS expires_at,
     CASE WHEN a.state <> 'removed' THEN a.last_login_at END AS last_login_at,
+    CASE WHEN a.state = 'active' THEN a.ends_at END AS access_ends_at,
     translate(coalesce(o.name_keys, '') || ' ' || coalesce(s.email, '') || ' ' || k.name_key, '@.-_,;:/()&+''"’', '               ') AS search_text
     FROM (
       SELECT DISTINCT d.client_id, d.mailbox, CASE WHEN d.mailbox NOT LIKE 'contact:%' THEN d.mailbox END AS email
@@ -93,7 +94,7 @@ BEGIN
       OR (n.kind IN ('reminder', 'expiry_warning') AND n.state <> 'cancelled')) ORDER BY n.id DESC LIMIT 1) m ON true
   ) x
   ON CONFLICT (client_id, mailbox) DO UPDATE SET
-    firm_id = excluded.firm_id, email = excluded.email, email_display = excluded.email_display, name = excluded.name, contacts = excluded.contacts, client_name_key = excluded.client_name_key, access_id = excluded.access_id, invite_id = excluded.invite_id, stage = excluded.stage, part = excluded.part, since = excluded.since, expires_at = excluded.expires_at, last_login_at = excluded.last_login_at, search_text = excluded.search_text;
+    firm_id = excluded.firm_id, email = excluded.email, email_display = excluded.email_display, name = excluded.name, contacts = excluded.contacts, client_name_key = excluded.client_name_key, access_id = excluded.access_id, invite_id = excluded.invite_id, stage = excluded.stage, part = excluded.part, since = excluded.since, expires_at = excluded.expires_at, last_login_at = excluded.last_login_at, access_ends_at = excluded.access_ends_at, search_text = excluded.search_text;
   DELETE FROM portal_person WHERE id IN (
     SELECT p.id FROM pg_temp.portal_due d CROSS JOIN LATERAL (SELECT n.id FROM portal_person n
       WHERE n.client_id = d.client_id AND n.mailbox = d.mailbox AND n.contacts = 0 AND n.invite_id IS NULL AND n.access_id IS NULL
@@ -179,7 +180,7 @@ END $$
 CREATE TRIGGER portal_invite_changed AFTER INSERT OR UPDATE OF state, expires_at, created_at, name ON invite
   FOR EACH ROW EXECUTE FUNCTION portal_row_due()
 --;
-CREATE TRIGGER portal_access_changed AFTER INSERT OR UPDATE OF state, last_login_at, changed_at ON portal_access
+CREATE TRIGGER portal_access_changed AFTER INSERT OR UPDATE OF state, last_login_at, ends_at, changed_at ON portal_access
   FOR EACH ROW EXECUTE FUNCTION portal_row_due()
 --;
 CREATE OR REPLACE FUNCTION portal_mail_due() RETURNS trigger LANGUAGE plpgsql AS $$

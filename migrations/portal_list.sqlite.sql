@@ -22,7 +22,7 @@ CREATE TRIGGER portal_settle INSTEAD OF INSERT ON portal_settle WHEN EXISTS (SEL
     ON CONFLICT (firm_id, what, slot) DO UPDATE SET number = number + excluded.number;
 
   INSERT INTO portal_person (id, client_id, mailbox, firm_id, email, email_display, name, contacts, client_name_key,
-    access_id, invite_id, stage, part, since, expires_at, last_login_at, search_text)
+    access_id, invite_id, stage, part, since, expires_at, last_login_at, access_ends_at, search_text)
   SELECT lower(hex(randomblob(16))), x.client_id, x.mailbox, x.firm_id, x.email, x.email_display, x.name, x.contacts,
     x.client_name_key, x.access_id, x.invite_id, x.stage,
     CASE
@@ -31,7 +31,7 @@ CREATE TRIGGER portal_settle INSTEAD OF INSERT ON portal_settle WHEN EXISTS (SEL
       WHEN x.stage IN ('declined', 'removed', 'revoked') THEN 'over'
       ELSE 'none'
     END,
-    x.since, x.expires_at, x.last_login_at, x.search_text
+    x.since, x.expires_at, x.last_login_at, x.access_ends_at, x.search_text
   FROM (
     SELECT s.client_id, s.mailbox, k.firm_id, s.email, coalesce(s.email_display, i.email_display, s.email) AS email_display,
     coalesce(s.names, i.name, '') AS name, s.contacts, k.name_key AS client_name_key, a.id AS access_id, i.id AS invite_id,
@@ -51,6 +51,7 @@ CREATE TRIGGER portal_settle INSTEAD OF INSERT ON portal_settle WHEN EXISTS (SEL
     coalesce(i.created_at, a.accepted_at, s.created_at, k.created_at) AS since,
     CASE WHEN i.state = 'pending' THEN i.expires_at END AS expires_at,
     CASE WHEN a.state <> 'removed' THEN a.last_login_at END AS last_login_at,
+    CASE WHEN a.state = 'active' THEN a.ends_at END AS access_ends_at,
     replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(coalesce(s.name_keys, '') || ' ' || coalesce(s.email, '') || ' ' || k.name_key, '@', ' '), '.', ' '), '-', ' '), '_', ' '), ',', ' '), ';', ' '), ':', ' '), '/', ' '), '(', ' '), ')', ' '), '&', ' '), '+', ' '), '''', ' '), '"', ' '), '’', ' ') AS search_text
     FROM (
       SELECT o.client_id, o.mailbox, CASE WHEN o.mailbox NOT LIKE 'contact:%' THEN o.mailbox END AS email,
@@ -77,7 +78,7 @@ CREATE TRIGGER portal_settle INSTEAD OF INSERT ON portal_settle WHEN EXISTS (SEL
   ) x
   WHERE 1
   ON CONFLICT (client_id, mailbox) DO UPDATE SET
-    firm_id = excluded.firm_id, email = excluded.email, email_display = excluded.email_display, name = excluded.name, contacts = excluded.contacts, client_name_key = excluded.client_name_key, access_id = excluded.access_id, invite_id = excluded.invite_id, stage = excluded.stage, part = excluded.part, since = excluded.since, expires_at = excluded.expires_at, last_login_at = excluded.last_login_at, search_text = excluded.search_text;
+    firm_id = excluded.firm_id, email = excluded.email, email_display = excluded.email_display, name = excluded.name, contacts = excluded.contacts, client_name_key = excluded.client_name_key, access_id = excluded.access_id, invite_id = excluded.invite_id, stage = excluded.stage, part = excluded.part, since = excluded.since, expires_at = excluded.expires_at, last_login_at = excluded.last_login_at, access_ends_at = excluded.access_ends_at, search_text = excluded.search_text;
   DELETE FROM portal_person WHERE id IN (
     SELECT p.id FROM portal_due d CROSS JOIN portal_person p WHERE p.client_id = d.client_id AND p.mailbox = d.mailbox
     AND p.contacts = 0 AND p.invite_id IS NULL AND p.access_id IS NULL);
@@ -161,7 +162,7 @@ CREATE TRIGGER portal_access_added AFTER INSERT ON portal_access BEGIN
   INSERT INTO portal_due VALUES (NEW.client_id, NEW.email) ON CONFLICT DO NOTHING;
 END
 --;
-CREATE TRIGGER portal_access_changed AFTER UPDATE OF state, last_login_at, changed_at ON portal_access BEGIN
+CREATE TRIGGER portal_access_changed AFTER UPDATE OF state, last_login_at, ends_at, changed_at ON portal_access BEGIN
   INSERT INTO portal_due VALUES (NEW.client_id, NEW.email) ON CONFLICT DO NOTHING;
 END
 --;

@@ -7,7 +7,8 @@ changed in many places (a bulk UPDATE among them), and none of those has to know
 all at once right before the commit: by `settle_lists()` in SQLite, by itself in PostgreSQL.
 
 `stage` is the standing as far as rows decide it (invites/standing.py says the rest); what the clock decides, whether an
-invite is expired, is asked with `expires_at` at each use. Nothing but that SQL writes here.
+invite is expired or an access is over, is asked with `expires_at` and `access_ends_at` at each use. Nothing but that
+SQL writes here.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class PortalPerson(Base):
         _index("ix_portal_person_stage_name", "stage", "client_name_key", "id"),
         _index("ix_portal_person_invited_expires", "expires_at", "id", only="stage = 'invited'"),
         _index("ix_portal_person_logged_in", "last_login_at", "id", only="stage = 'logged_in'"),
+        _index("ix_portal_person_access_ends", "access_ends_at", "id", only="access_ends_at IS NOT NULL"),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
@@ -96,6 +98,7 @@ class PortalPerson(Base):
     since: Mapped[datetime]  # invited; joined, or put on the record, where there is no invite
     expires_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
+    access_ends_at: Mapped[datetime | None]  # of an active access; over where the clock says so
     search_text: Mapped[str] = mapped_column(sa.Text, default="")
 
     client: Mapped[Any] = relationship("Client", viewonly=True)

@@ -14,7 +14,9 @@ from schemas.invites import MESSAGE_MOST
 
 IDS_MOST = 5000
 ACTIONS = [action.value for action in JobAction if action is not JobAction.IMPORT]
-SHOWS = ["", "invited", "logged-in", "expiring", "expired", "bounced", "declined", "removed", "no-email"]
+SHOWS = [
+    "", "invited", "logged-in", "expiring", "expired", "bounced", "declined", "removed", "ended", "no-email",
+]  # fmt: skip
 
 
 class BulkFormSchema(Strict):

@@ -199,6 +199,29 @@ def test_resending_mails_links_and_the_way_in(app: Flask, dana: Staff, people: d
     assert "Nobody fits" in dana.open("/portals?show=bounced").words
 
 
+def test_whose_access_ended_by_its_date(
+    app: Flask, dana: Staff, world: World, people: dict[str, str]
+) -> None:
+    """What the preview says is what the job does: no way in is mailed, inviting again and removing work."""
+    with app.app_context(), unit_of_work() as session:
+        over = utc_now() - timedelta(minutes=1)
+        session.execute(
+            sa.update(PortalAccess).where(PortalAccess.email == "in@x.example").values(ends_at=over)
+        )
+    words = dana.open("/portals/bulk?action=resend&show=ended&all=1").words
+    assert "1 whose access ended: invite them again, or change the date" in words
+    start(dana, "resend")
+    work(app)
+    assert results(app)["Pat in"] == ("refused", "The access ended. Invite again, or change its date.")
+    assert "1 person loses access at once" in dana.open("/portals/bulk?action=remove&show=ended&all=1").words
+    (listed,) = dana.client.get("/portals/export.csv?show=ended").text.strip().splitlines()[1:]
+    assert "Access ended" in listed
+    assert "in@x.example" in listed
+    with app.app_context(), unit_of_work():
+        target = Target(PortalQuery(show="ended"))
+        assert bulk.preview(view_of(world), JobAction.INVITE, target).mails == 1
+
+
 def test_revoking(app: Flask, dana: Staff, people: dict[str, str]) -> None:
     words = dana.open("/portals/bulk?action=revoke&all=1").words
     assert "2 open invites end, their links stop working 4 have no open invite and stay as they are" in words

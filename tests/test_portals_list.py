@@ -32,6 +32,8 @@ from tests.portal import invite
 from tests.staff import Shown, Staff
 from tests.support.world import World, give_access, make_client, make_world
 
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+
 
 @pytest.fixture
 def world(app: Flask) -> World:
@@ -57,12 +59,14 @@ def of(email: str) -> Any:
 def firm(app: Flask, world: World) -> dict[str, str]:
     """One person in each standing; client ids by name."""
     ids = {}
-    names = ("Invited", "Expiring", "Expired", "Bounced", "Declined", "Removed", "Logged", "Joined", "Never")
+    names = (
+        "Invited", "Expiring", "Expired", "Bounced", "Declined", "Removed", "Logged", "Joined", "Ended", "Never",
+    )  # fmt: skip
     for name in names:
         email = f"{name.lower()}@x.example"
         ids[name] = make_client(world, f"{name} & Co", (f"Person {name}", email))
-        if name in {"Removed", "Logged", "Joined"}:
-            seen = None if name == "Joined" else utc_now()
+        if name in {"Removed", "Logged", "Joined", "Ended"}:
+            seen = utc_now() if name in {"Removed", "Logged"} else None
             state = AccessState.REMOVED if name == "Removed" else AccessState.ACTIVE
             give_access(world, ids[name], email, f"Person {name}", state=state, last_login_at=seen)
         elif name != "Never":
@@ -73,6 +77,8 @@ def firm(app: Flask, world: World) -> dict[str, str]:
         app,
         sa.update(Invite).where(of("expiring@x.example")).values(expires_at=now + timedelta(days=3)),
         sa.update(Invite).where(of("expired@x.example")).values(expires_at=now - timedelta(days=3)),
+        sa.update(PortalAccess).where(PortalAccess.email == "ended@x.example").values(ends_at=now - SECOND),
+        sa.update(PortalAccess).where(PortalAccess.email == "joined@x.example").values(ends_at=now + DAY),
         sa.update(Invite).where(of("declined@x.example")).values(state="declined", ended_at=now),
         sa.update(Outbox).where(Outbox.invite_id.in_(bounced)).values(state="bounced"),
     )
@@ -104,8 +110,12 @@ def chips(shown: Shown) -> dict[str, str]:
         ("bounced", {"Bounced"}),
         ("declined", {"Declined"}),
         ("removed", {"Removed"}),
+        ("ended", {"Ended"}),
         ("no-email", {"Silent"}),
-        ("", {"Invited", "Expiring", "Expired", "Bounced", "Declined", "Removed", "Logged", "Joined"}),
+        (
+            "",
+            {"Invited", "Expiring", "Expired", "Bounced", "Declined", "Removed", "Logged", "Joined", "Ended"},
+        ),
     ],
 )
 def test_each_filter_shows_its_people(
@@ -118,7 +128,7 @@ def test_each_filter_shows_its_people(
 def test_labels_counts_and_columns(dana: Staff, firm: dict[str, str]) -> None:
     shown = dana.open("/portals")
     assert chips(shown) == {
-        "Show all": "8",
+        "Show all": "9",
         "Show all invited but not accepted": "4",
         "Show all who have logged in": "1",
         "Expiring in 7 days": "1",
@@ -126,10 +136,11 @@ def test_labels_counts_and_columns(dana: Staff, firm: dict[str, str]) -> None:
         "Bounced": "1",
         "Declined": "1",
         "Removed": "1",
+        "Access ended": "1",
         "No e-mail": "1",
     }
     tabs = [" ".join(one.text_content().split()) for one in shown.tree.xpath("//nav[@class='tabs']/a")]
-    assert tabs == ["Without client portals 4", "With portal users 8"]
+    assert tabs == ["Without client portals 4", "With portal users 9"]
     heads = [" ".join(one.text_content().split()) for one in shown.tree.xpath("//th")][1:]
     assert heads == ["Client", "Person", "Standing", "Mail", "Invited", "Expires", "Last login"]
     bounced = dana.open("/portals?show=bounced").words
