@@ -1,4 +1,4 @@
-"""The languages in which a client's person is written to: mails and the pages behind a mailed link.
+"""The languages in which a client's person is written to: mails, the pages behind a mailed link, and the portal.
 
 English is the source: a message is its own English text, with `%(name)s` where a value goes. The catalogues lie in
 translations/ as gettext .po files and are read as they are, once a process; nothing has to be compiled. A message that
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel.dates import format_date, format_time, get_timezone_location
+from babel.dates import format_date, format_skeleton, format_time, get_timezone_location
 from babel.messages.pofile import read_po
 
 SOURCE = "en"
@@ -29,8 +29,24 @@ FOLDER = Path(__file__).resolve().parent / "translations"
 _DAYS = {"de": "d. MMM y"}  # Babel's own is 23.12.2026; a month's name is read without a doubt
 
 
+class Words(str):
+    """English words that remember how they were made, so that a page can say them in its reader's language."""
+
+    message: str
+    values: Mapping[str, object]
+
+
+def worded(message: str, **values: object) -> Words:
+    """English words with their values filled in; `say` and the pages' filter `said` translate them afterwards."""
+    words = Words(message % values if values else message)
+    words.message, words.values = message, values
+    return words
+
+
 def say(language: str, message: str, **values: object) -> str:
     """`message` in a language, its placeholders filled in."""
+    if isinstance(message, Words):
+        return say(language, message.message, **message.values)
     text = _catalogue(language).get(message, message)
     return text % values if values else text
 
@@ -63,6 +79,18 @@ def day(value: date, language: str = SOURCE) -> str:
     if _locale(language) is None:
         return f"{value.day} {value:%b} {value.year}"
     return format_date(value, _DAYS.get(language, "medium"), locale=_locale(language))
+
+
+def short_day(value: date, language: str = SOURCE) -> str:
+    """A day of this year: 23 Dec."""
+    if _locale(language) is None:
+        return f"{value.day} {value:%b}"
+    return format_skeleton("MMMd", value, locale=_locale(language))
+
+
+def weekday(value: date, language: str = SOURCE) -> str:
+    """Friday."""
+    return format_date(value, "EEEE", locale=_locale(language) or SOURCE)
 
 
 def moment(value: datetime, zone: str, language: str = SOURCE) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from languages import worded
 from models.address import BadAddress, parse_address
 from models.base import utc_now
 from models.errors import Invalid
@@ -36,7 +37,6 @@ class Text(fields.String):
         "invalid": "Enter text.",
         "control": "This text holds characters that can't be shown. Type it again.",
         "empty": "Please fill this in.",
-        "too_long": "At most {most} characters; this is {length}.",
     }
 
     def __init__(
@@ -61,7 +61,9 @@ class Text(fields.String):
         if not text and not self.may_be_empty:
             raise self.make_error("empty")
         if len(text) > self.most:
-            raise self.make_error("too_long", most=self.most, length=len(text))
+            raise ma.ValidationError(
+                worded("At most %(most)s characters; this is %(length)s.", most=self.most, length=len(text))
+            )
         return text
 
 
@@ -128,4 +130,4 @@ def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:
                 flat.setdefault(field, []).extend(sentences)
         return flat
     sentences = messages if isinstance(messages, list) else [messages]
-    return {path: [str(sentence) for sentence in sentences]}
+    return {path: [one if isinstance(one, str) else str(one) for one in sentences]}

@@ -6,27 +6,31 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po
 from flask import Flask
+from lxml import html
 
 import languages
 import tasks
-from invites import bulk_run, change_address, nudge
+from invites import access_until, bulk_run, change_address, nudge
 from mail.placeholders import NEUTRAL
-from models import AccessState, Firm, db, unit_of_work
-from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, post, sign_in, survey
+from models import AccessState, Firm, PortalAccess, db, unit_of_work
+from schemas.base import Email, Text
+from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, post, sign_in, survey, view_of
 from tests.staff import Staff
 from tests.support.live import PROJECT
 from tests.support.smtp import MailServer
 from tests.support.world import World, give_access, make_client, make_world
-from web import passwords
+from web import passwords, security
 from web.api.invites import AGAIN
 from web.portal import forms
 from web.portal import invite as invite_pages
 from workflows.builtin import builtin
+from workflows.esign_request import signers
 
 TRANSLATED = [code for code in languages.LANGUAGES if not code.startswith("en")]
 
@@ -38,6 +42,11 @@ SAID = {
     *passwords.password_problems("short"), *passwords.password_problems("aaaaaaaaaaaaaa"),
     "This code is no longer valid. Enter your name and password again to get a new one.",
     "Please press the button once more.",
+    *signers._LABELS.values(), "Open", "Continue", "Answer", "Submit", "Yes", "No",  # what a workflow says by itself
+    "Choose Yes or No.", "Choose one of the answers.", "Enter a date such as 2026-12-15.",
+    "Check the year of this date.", "Choose one of the time zones from the list.",
+    *(str(Text.default_error_messages[key]) for key in ("required", "invalid", "control")),
+    *(str(Email.default_error_messages[key]) for key in ("required", "invalid")),
 }  # fmt: skip
 
 
@@ -49,13 +58,18 @@ def messages() -> Iterator[str]:
     for path in sorted(templates):
         for _, message, *_ in extract_from_file("jinja2.ext.babel_extract", path, keywords={"_": None}):
             yield str(message)
-    for room in ("mail", "invites", "web"):
+    for room in ("mail", "invites", "schemas", "web", "workflows"):
         for _, _, message, *_ in extract_from_dir(
-            PROJECT / room, method_map=[("**.py", "python")], keywords={"say": (2,)}
+            PROJECT / room,
+            method_map=[("**.py", "python")],
+            keywords={"say": (2,), "here": None, "worded": None},
         ):
             yield str(message)
     yield from SAID
-    yield from (workflow.what for workflow in builtin())
+    yield from (sentence for sentence, _ in security.MESSAGES.values())
+    for workflow in builtin():
+        yield from (workflow.what, workflow.kind_label, workflow.action_label, workflow.done_label)
+        yield from workflow.statuses.values()
 
 
 def slots(text: str) -> set[str]:
@@ -103,7 +117,7 @@ def byron(world: World) -> str:
 
 
 @pytest.mark.settings(RATE_LIMITS="false")
-def test_a_person_of_a_german_firm_reads_german_until_the_portal(
+def test_a_person_of_a_german_firm_reads_german_all_the_way(
     app: Flask, world: World, byron: str, smtp: MailServer
 ) -> None:
     give_access(world, byron, WILL)
@@ -138,7 +152,9 @@ def test_a_person_of_a_german_firm_reads_german_until_the_portal(
         tasks.send_mail()
     assert smtp.to(ADA)[-1].message["Subject"] == "Northwind Tax: Ihr Code für das Kundenportal"
     landed = accept(ada, app, path)
-    assert '<html lang="en">' in landed.text  # the portal itself speaks English
+    assert '<html lang="de">' in landed.text
+    assert "Willkommen. Von jetzt an melden Sie sich mit ada@byron.example" in landed.text
+    assert "</span> von 5 beantwortet" in landed.text
     for email in (ADA, "dana@northwind.example"):
         stranger = app.test_client()
         post(stranger, "/reset", "/reset", email=email)
@@ -147,6 +163,49 @@ def test_a_person_of_a_german_firm_reads_german_until_the_portal(
     assert smtp.to(ADA)[-1].message["Subject"] == "Neues Passwort wählen"
     assert "Jemand, vermutlich Sie, hat für diese Adresse" in smtp.to(ADA)[-1].text
     assert smtp.to("dana@northwind.example")[-1].message["Subject"] == "Choose a new password"  # staff
+
+
+@pytest.mark.settings(RATE_LIMITS="false")
+def test_the_portal_speaks_the_firms_language(
+    app: Flask, world: World, byron: str, time_machine: Any
+) -> None:
+    time_machine.move_to(datetime(2030, 12, 1, 12, tzinfo=UTC), tick=True)
+    access_id = give_access(world, byron, ADA)
+    item_id = survey(world, byron, ADA, due_on="2030-12-20")
+    with app.app_context(), unit_of_work() as session:
+        access = session.get_one(PortalAccess, access_id)
+        access_until.of_access(access, date(2030, 12, 31), view_of(world).member)
+    ada = app.test_client()
+    sign_in(ada, ADA)
+    home = ada.get("/portal/")
+    assert '<html lang="de">' in home.text
+    for words in ("1 Aufgabe", "Ihr Zugang endet am 31. Dez. 2030.", "Fragebogen", "fällig am 20. Dez."):
+        assert words in home.text, words
+    english = re.compile("To-do|Files|User settings|Sign out|Download|Nothing|answered|due ")
+    for path in ("/portal/", "/portal/todo", "/portal/files", "/portal/settings", f"/portal/items/{item_id}"):
+        read = " ".join(html.fromstring(ada.get(path).text).text_content().split())
+        assert english.findall(read) == [], path
+    saved = post(ada, "/portal/settings", "/portal/settings", name=" ", time_zone="")
+    assert "Geben Sie Ihren Vor- und Nachnamen ein." in saved.text
+
+
+@pytest.mark.one_database
+def test_where_no_firm_is_known_the_browser_says_the_language(app: Flask, world: World) -> None:
+    stranger = app.test_client()
+    for wanted, lang, words in (
+        ("de-AT,en;q=0.5", "de", "Passwort vergessen?"),
+        ("pt, fr;q=0.8", "fr", "Mot de passe oublié ?"),
+        ("pt", "en", "Forgot your password?"),
+        ("", "en", "Forgot your password?"),
+    ):
+        page = stranger.get("/login", headers={"Accept-Language": wanted})
+        assert f'<html lang="{lang}">' in page.text
+        assert words in page.text
+    asked = stranger.get("/portal/find-invite", headers={"Accept-Language": "es"})
+    assert "Me invitaron, pero no encuentro el correo" in asked.text
+    stranger.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+    refused = post(stranger, "/login", "/login", email=ADA, password="no such password")
+    assert "Die Adresse oder das Passwort stimmt nicht." in refused.text
 
 
 @pytest.mark.one_database

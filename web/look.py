@@ -82,7 +82,7 @@ def when_text(moment: date | datetime, style: str = "date", zone: str | None = N
     Styles: "date" (12 Nov 2026), "full" (12 Nov 2026, 17:00), "deadline" (with the zone, as in 17:00 (New York)).
     The script shows moments in the reader's own zone; this is what stands there without it.
     """
-    if spoken() != SOURCE and style != "full":
+    if spoken() != SOURCE:
         return _translated(moment, style, zone or str(g.get("time_zone") or "UTC"))
     if not isinstance(moment, datetime):
         return f"{moment.day} {moment:%b %Y}"
@@ -100,6 +100,8 @@ def _translated(moment: date | datetime, style: str, zone: str) -> str:
         return languages.day(moment, spoken())
     if style == "deadline":
         return languages.moment(moment, zone, spoken())
+    if style == "full":
+        return languages.moment(moment, zone, spoken()).rpartition(" (")[0]
     return languages.day(moment.astimezone(ZoneInfo(zone)).date(), spoken())
 
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from flask import Flask, g, redirect, request, session
 from flask_login import user_logged_out
 from flask_security import LoginForm, Security, user_authenticated
+from flask_security.babel import FsDomain
 from flask_security.signals import password_reset
 from flask_security.utils import login_user, logout_user
 from werkzeug.datastructures import ImmutableMultiDict
@@ -26,6 +27,7 @@ import config
 from models import Login, PortalAccess, PortalUser, after_commit, append_event, db, utc_now
 from models.errors import Refused
 from web import limits, sessions, who
+from web.language import here, speak_as_browser
 from web.passwords import SHORTEST, Passwords
 from web.redirects import safe_next
 from web.security_edge import RESET_WITHIN, EdgeDatastore, Mails, NoRole, at_commit, datastore, looked_up
@@ -51,7 +53,7 @@ MESSAGES = {
         "info",
     ),
     "PASSWORD_RESET_EXPIRED": (
-        "This link is too old: it worked for %(within)s. Ask for a new one here.",
+        "This link is too old. Ask for a new one here.",
         "error",
     ),
     "INVALID_RESET_PASSWORD_TOKEN": (
@@ -66,6 +68,14 @@ MESSAGES = {
     "FORGOT_PASSWORD": ("Forgot your password?", "info"),
     "UNAUTHENTICATED": ("Please sign in first.", "info"),
 }
+
+
+class Spoken(FsDomain):
+    """What Flask-Security says, in the language of the page."""
+
+    def gettext(self, string: str, **variables: Any) -> str:
+        """Its sentence, or ours."""
+        return here(string, **variables)
 
 
 class SignInForm(LoginForm):
@@ -109,6 +119,7 @@ def init_app(app: Flask) -> None:
         password_util_cls=Passwords,
         login_form=SignInForm,
     )
+    security.i18n_domain = Spoken(app)
     security.want_json(lambda request: False)
     # Sessions alone sign people in; Flask-Security's own tokens are never issued, so none is read either.
     security.login_manager.request_loader(lambda request: None)
@@ -176,6 +187,7 @@ def _before() -> None:
     # Flask-Security changes rows and reads on: without this the change would be sent early, in a transaction that
     # can't become a writer on SQLite once somebody else wrote.
     db.session.autoflush = False
+    speak_as_browser()
     request.args = _without_foreign_next(request.args)
     if request.method != "POST":
         return

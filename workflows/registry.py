@@ -18,6 +18,7 @@ from flask import current_app
 
 from hooks.signals import Question, Trigger
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import Audience, Client, StoredFile, WorkItem, db, new_id, utc_now
 from models.errors import Missing, WrongState
 from workflows.moves import move, note
@@ -163,9 +164,9 @@ class Workflow:
     def respond(self, item: WorkItem, person: PortalView, form: Mapping[str, Any]) -> str:
         """The client's answer (inside a unit of work); the sentence shown afterwards. Raises WrongState, Invalid."""
         if not self.move(item, ["sent", "viewed"], "completed", open=False, done_at=utc_now()):
-            raise WrongState(f"This {self.singular.lower()} is complete already.")
+            raise WrongState(worded("This is complete already."))
         self.note(item, f"{self.slug.replace('-', '_')}_completed", actor=f"login:{person.login.id}")
-        return f"{item.title} is marked as complete."
+        return worded("%(title)s is marked as complete.", title=item.title)
 
     def move(self, item: WorkItem, origins: Collection[str], status: str, **values: Any) -> bool:
         """Change the status by one guarded UPDATE; whether it was ours (see `workflows.moves`)."""

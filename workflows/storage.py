@@ -27,6 +27,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 import config
+from languages import worded
 from models import Client, StoredFile, db, new_id, unit_of_work, utc_now
 from models.errors import Invalid, Missing, TooLarge
 from workflows.names import HEAD, content_type_of, safe_name, size_text
@@ -53,6 +54,10 @@ class Upload:
 Kept = StoredFile | Upload  # bytes that are in the store
 
 
+def _empty(name: str) -> str:
+    return worded("%(name)s is empty. Choose another file.", name=name)
+
+
 def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: int | None = None) -> Upload:
     """Stream one upload into the store, before the unit of work opens. `most` is in bytes (MAX_UPLOAD_MB).
 
@@ -61,9 +66,7 @@ def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: i
     most = config.current().max_upload_bytes if most is None else most
     head = stream.read(HEAD)
     if not head:
-        raise Invalid(
-            {field: [f"{safe_name(name)} is empty. Choose another file." if name else "Choose a file."]}
-        )
+        raise Invalid({field: [_empty(safe_name(name)) if name else worded("Choose a file.")]})
     filesystem, root = _store()
     key = f"{utc_now():%Y/%m/%d}/{secrets.token_hex(20)}"
     path = f"{root}/{key}"
@@ -75,8 +78,12 @@ def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: i
                 size += len(chunk)
                 if size > most:
                     raise TooLarge(
-                        f"{safe_name(name)} is larger than {size_text(most)}. Make it smaller or split it.",
-                        {field: [f"At most {size_text(most)} per file."]},
+                        worded(
+                            "%(name)s is larger than %(size)s. Make it smaller or split it.",
+                            name=safe_name(name),
+                            size=size_text(most),
+                        ),
+                        {field: [worded("At most %(size)s per file.", size=size_text(most))]},
                     )
                 digest.update(chunk)
                 target.write(chunk)
@@ -104,7 +111,7 @@ def received(*parts: tuple[IO[bytes], str | None], field: str = "file") -> Itera
     Raises Invalid where nothing was chosen or one is empty, TooLarge.
     """
     if not parts:
-        raise Invalid({field: ["Choose a file."]})
+        raise Invalid({field: [worded("Choose a file.")]})
     with _taken_away_unless_kept() as uploads:
         for stream, name in parts:
             uploads.append(receive(stream, name, field=field))

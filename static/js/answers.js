@@ -48,7 +48,7 @@ function wire(form) {
       if (!response.ok || response.redirected) throw new Error(String(response.status));
       kept(await response.json());
     } catch {
-      said.textContent = "Not saved yet. We try again; or press Save.";
+      said.textContent = said.dataset.trouble;
       later(RETRY);
     } finally {
       busy = false;
@@ -65,7 +65,7 @@ function wire(form) {
     answered.textContent = answer.answered;
     showErrors(answer.errors);
     dirty = again || Object.keys(answer.errors).length > 0;
-    said.textContent = Object.keys(answer.errors).length ? "One answer needs another look." : "Saved";
+    said.textContent = Object.keys(answer.errors).length ? said.dataset.wrong : said.dataset.kept;
   }
 
   function showErrors(errors) {

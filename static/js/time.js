@@ -2,6 +2,7 @@
 // where no script runs. Days (without a time) belong to no zone and are left as they are.
 
 const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang || "en-GB";
+const hours = language === "en-US" ? {} : { hourCycle: "h23" };
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 const city = zone.split("/").pop().replaceAll("_", " ");
 
@@ -10,7 +11,7 @@ function text(moment, style) {
   const day = { day: "numeric", month: "short", ...(style === "date" && sameYear ? {} : { year: "numeric" }) };
   const date = new Intl.DateTimeFormat(language, day).format(moment).replace("Sept", "Sep");
   if (style === "date") return date;
-  const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(moment);
+  const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", ...hours }).format(moment);
   return style === "deadline" ? `${date}, ${clock} (${city})` : `${date}, ${clock}`;
 }
 

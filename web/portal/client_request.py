@@ -7,20 +7,34 @@ and the right ones beside it are saved.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, request, url_for
 
+import languages
 from invites.scope import PortalView
+from languages import worded
 from models import WorkItem, unit_of_work
 from models.errors import Invalid, WrongState
 from web.access_rules import portal_page
+from web.language import here, sentences, spoken
+from web.portal.frame import frame
 from web.portal.items import Answer, back, find, page
 from workflows.client_request import answers
+from workflows.client_request.answers import QuestionView
 
 bp = Blueprint("portal_client_request", __name__, url_prefix="/portal/items/<item_id>")
 
 SLUG = "client-request"
+
+
+@bp.app_template_filter("answer_text")
+def answer_text(question: QuestionView) -> str:
+    """An answer in words of the page's language; what somebody typed or chose stays as it is."""
+    if question.answered and question.type == "date":
+        return languages.day(date.fromisoformat(question.raw), spoken())
+    return here(question.text) if question.type == "yes_no" else question.text
 
 
 @bp.post("/answers")
@@ -33,13 +47,15 @@ def save(item_id: str) -> Answer:
         errors = _save(person, item)
     except WrongState as error:
         if by_script:
-            return jsonify(sentence=error.sentence), 409  # type: ignore[return-value]
+            frame(item)
+            return jsonify(sentence=here(error.sentence)), 409  # type: ignore[return-value]
         return back(item, error.sentence, "warning")
     if by_script:
-        return jsonify(_saved(workflow.page(item, person), errors))
+        frame(item)
+        return jsonify(_saved(workflow.page(item, person), sentences(errors)))
     if errors:
         return page(item, 422, errors=errors, typed=request.form)
-    return back(item, "Saved. You can go on whenever you like.")
+    return back(item, worded("Saved. You can go on whenever you like."))
 
 
 @bp.post("/submit")
@@ -88,7 +104,7 @@ def _save(person: PortalView, item: WorkItem) -> dict[str, list[str]]:
 def _missing(shown: dict[str, Any]) -> dict[str, list[str]]:
     """A sentence for each required question without an answer."""
     return {
-        question.field: ["Please answer this question."]
+        question.field: [worded("Please answer this question.")]
         for question in shown["questions"]
         if question.required and not question.answered
     }

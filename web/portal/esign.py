@@ -6,6 +6,7 @@ import fontpkg_dancing_script
 from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from languages import worded
 from models import unit_of_work
 from models.errors import Invalid, Missing, WrongState
 from web.access_rules import portal_page
@@ -61,8 +62,8 @@ def sign(item_id: str) -> Answer:
         return back(item, error.sentence, "warning")
     sealed = completion.seal_pending(item.id)
     if sealed:
-        return back(item, "Signed by everybody. The sealed document is ready to download.")
-    return back(item, "Signed. Thank you.")
+        return back(item, worded("Signed by everybody. The sealed document is ready to download."))
+    return back(item, worded("Signed. Thank you."))
 
 
 @bp.get("/decline")
@@ -98,4 +99,4 @@ def decline(item_id: str) -> Answer:
         )
     except WrongState as error:
         return back(item, error.sentence, "warning")
-    return back(item, "You declined to sign. The firm reads your reason.")
+    return back(item, worded("You declined to sign. The firm reads your reason."))

@@ -10,10 +10,12 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from languages import worded
 from models import PortalAccess, StoredFile, WorkItem, db, unit_of_work
 from models.errors import Invalid, Missing, TooLarge
 from web.access_rules import portal_page
 from web.headers import SANDBOX_POLICY
+from web.language import here
 from web.portal.frame import Frame, frame
 from web.portal.items import find, note_look
 from web.portal.lines import before, lines, load
@@ -48,7 +50,10 @@ def send() -> Response | tuple[str, int]:
             names = [item.title for item in items]
     except (Invalid, TooLarge) as error:
         return _page(shown, errors=error.fields or {"file": [error.sentence]}), error.status
-    flash(f"{names[0]} was sent." if len(names) == 1 else f"{len(names)} files were sent.", "success")
+    if len(names) == 1:
+        flash(here("%(name)s was sent.", name=names[0]), "success")
+    else:
+        flash(here("%(count)s files were sent.", count=len(names)), "success")
     return redirect(url_for("portal_files.listing", client=request.args.get("client")), 303)
 
 
@@ -77,7 +82,7 @@ def attachment(stored: StoredFile, pieces: Any) -> Response:
 def _access(shown: Frame, access_id: str) -> PortalAccess:
     """The place that files go to: the one chosen in the form, or the only one there is. Raises Invalid, Missing."""
     if not access_id and len(shown.places) != 1:
-        raise Invalid({"to": ["Choose where to send it."]})
+        raise Invalid({"to": [worded("Choose where to send it.")]})
     wanted = access_id or shown.places[0].access_id
     found = (
         db.session.scalars(shown.person.accesses().where(PortalAccess.id == wanted)).unique().one_or_none()

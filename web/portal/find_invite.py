@@ -15,6 +15,7 @@ from models import unit_of_work
 from models.address import parse_address
 from models.errors import Invalid
 from web.access_rules import public_page
+from web.language import speak_as_browser
 from web.limits import hit
 from web.portal.forms import AddressForm, read
 from web.portal.invite_link import what_of
@@ -28,6 +29,7 @@ LEAST_SECONDS = 0.5  # what asking takes at least, whether there is an invite or
 @public_page("who lost the mail has no login yet")
 def ask() -> str:
     """The form."""
+    speak_as_browser()
     return render_template("portal/find_invite.html", errors={}, typed="", sent_to="")
 
 
@@ -36,6 +38,7 @@ def ask() -> str:
 def send() -> str | tuple[str, int]:
     """Send what waits for this address again. The answer is the same for every address."""
     started = time.monotonic()
+    speak_as_browser()
     try:
         typed = read(AddressForm(), request.form)["email"]
     except Invalid as error:

@@ -7,16 +7,20 @@ keeps the choice. A client that isn't theirs is as a missing one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from flask import g, request
 
+import languages
 from invites.eyes import WholePortal
 from invites.scope import PortalView
+from invites.spoken import language_of
 from models import Client, Firm, Login, PortalAccess, WorkItem, db
 from models.errors import Missing
+from web.language import here, speak, spoken
 from web.portal.to_do import to_do
 from web.who import current_login, memberships
 
@@ -28,6 +32,7 @@ class Place:
     access_id: str
     client: Client
     firm: Firm
+    ends_at: datetime | None = None  # when this access ends, where it ends
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,28 @@ class Frame:
         several_firms = len({place.firm.id for place in self.places}) > 1
         return f"{place.client.name}, {place.firm.name}" if several_firms else place.client.name
 
+    def endings(self) -> list[str]:
+        """Until when this person has access to what is shown, a sentence for each place whose access ends."""
+        found = []
+        for place in [self.chosen] if self.chosen else self.places:
+            if place.ends_at is None:
+                continue
+            local = place.ends_at.astimezone(languages.zone_of(place.firm.time_zone))
+            day = languages.day(local.date(), spoken())
+            if len(self.places) == 1:
+                found.append(here("Your access ends on %(day)s.", day=day))
+            else:
+                found.append(
+                    here("Your access to %(client)s ends on %(day)s.", client=place.client.name, day=day)
+                )
+        return found
+
+    @property
+    def language(self) -> str:
+        """That of the firm shown; where firms of several languages are, the one of who let this person in last."""
+        spoken_here = {place.firm.language for place in ([self.chosen] if self.chosen else self.places)}
+        return spoken_here.pop() if len(spoken_here) == 1 else language_of(self.login)
+
     def context(self, **more: Any) -> dict[str, Any]:
         """What templates/portal/_layout.html needs, and `more`."""
         staff = looking()
@@ -104,7 +131,12 @@ class Frame:
         if len(self.places) < 2:
             return []
         path = request.path if request.path in _LISTS else "/portal/"
-        everything = {"name": "All clients", "firm_name": "", "url": path, "current": self.chosen is None}
+        everything = {
+            "name": here("All clients"),
+            "firm_name": "",
+            "url": path,
+            "current": self.chosen is None,
+        }
         return [everything] + [
             {
                 "name": place.client.name,
@@ -137,18 +169,24 @@ def frame(item: WorkItem | None = None) -> Frame:
     if isinstance(person, WholePortal):
         firm = db.session.get_one(Firm, person.client.firm_id)
         places: tuple[Place, ...] = (Place("", person.client, firm),)
-        return Frame(person, places, _chosen(places, item))
+        return _spoken(Frame(person, places, _chosen(places, item)))
     ids = person.accesses().with_only_columns(PortalAccess.id)
     rows = db.session.execute(
-        sa.select(PortalAccess.id, Client, Firm)
+        sa.select(PortalAccess.id, Client, Firm, PortalAccess.ends_at)
         .select_from(PortalAccess)
         .join(Client, Client.id == PortalAccess.client_id)
         .join(Firm, Firm.id == PortalAccess.firm_id)
         .where(PortalAccess.id.in_(ids))
         .order_by(Firm.name, Client.name_key, Client.id)
     )
-    places = tuple(Place(access_id, client, firm) for access_id, client, firm in rows)
-    return Frame(person, places, _chosen(places, item))
+    places = tuple(Place(*row) for row in rows)
+    return _spoken(Frame(person, places, _chosen(places, item)))
+
+
+def _spoken(shown: Frame) -> Frame:
+    """From now on this request speaks the language of what is shown."""
+    speak(shown.language)
+    return shown
 
 
 def _chosen(places: tuple[Place, ...], item: WorkItem | None) -> Place | None:

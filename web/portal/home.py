@@ -30,6 +30,7 @@ def home() -> str:
         to_do=lines(to_do, shown),
         new_files=lines(fresh[:TOP], shown),
         more_files=len(fresh) > TOP,
+        endings=shown.endings(),
         **context,
     )
 

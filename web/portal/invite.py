@@ -257,5 +257,8 @@ def _landing(invite: Invite, access: PortalAccess, login: Login) -> str:
 def _welcome(login: Login, target: str) -> Response:
     """Sign the new login in (which gives the session a new id) and stand in front of the item."""
     sign_in(login)
-    flash(f"You're in. From now on sign in with {login.email_display} and your password.", "success")
+    sentence = here(
+        "You're in. From now on sign in with %(address)s and your password.", address=login.email_display
+    )
+    flash(sentence, "success")
     return redirect(target, 303)

@@ -15,6 +15,7 @@ from invites.scope import PortalView
 from models import WorkItem, unit_of_work
 from models.errors import Invalid, Missing, WrongState
 from web.access_rules import portal_page
+from web.language import here
 from web.portal.frame import frame, looking, viewer
 from workflows import viewing
 from workflows.registry import Workflow, installed
@@ -88,6 +89,7 @@ def page(item: WorkItem, status: int = 200, template: str | None = None, **more:
 
 
 def back(item: WorkItem, sentence: str, category: str = "success") -> Response:
-    """To the item's page, with a sentence about what happened."""
-    flash(sentence, category)
+    """To the item's page, with a sentence about what happened, in the language of that page."""
+    frame(item)
+    flash(here(sentence), category)
     return redirect(url_for("portal_items.show", item_id=item.id), 303)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,10 @@ import sqlalchemy as sa
 from flask import g, url_for
 from sqlalchemy.orm import joinedload
 
+import languages
+from languages import say
 from models import ItemView, WorkItem, db, utc_now
+from web.language import here, spoken
 from web.portal.frame import Frame
 from workflows.registry import Workflow, installed
 
@@ -64,13 +67,13 @@ def lines(items: Sequence[WorkItem], frame: Frame) -> list[Line]:
         Line(
             item=item,
             url=url_for("portal_items.show", item_id=item.id),
-            kind=workflow.kind_label,
+            kind=here(workflow.kind_label),
             client=frame.label(item),
-            progress=progress.get(item.id, ""),
-            action=workflow.action(item),
-            due=due_words(item.due_on, today) if item.open else "",
+            progress=here(progress.get(item.id, "")),
+            action=here(workflow.action(item)),
+            due=due_words(item.due_on, today, spoken()) if item.open else "",
             late=item.open and item.due_on is not None and item.due_on < today,
-            status=workflow.status_label(item),
+            status=here(workflow.status_label(item)),
             tone=workflow.tone(item),
             is_new=item.created_by_id is not None and item.id not in opened,
         )
@@ -78,18 +81,24 @@ def lines(items: Sequence[WorkItem], frame: Frame) -> list[Line]:
     ]
 
 
-def due_words(due: date | None, today: date) -> str:
+def due_words(due: date | None, today: date, language: str = languages.SOURCE) -> str:
     """When something is due, as people say it: today, tomorrow, Friday, 15 Dec, 15 Dec 2027."""
     if due is None:
-        return "no due date"
-    day = f"{due.day} {due:%b}" + (f" {due.year}" if due.year != today.year else "")
-    if due < today:
-        return "was due yesterday" if due == today - timedelta(days=1) else f"was due {day}"
-    if due == today:
-        return "due today"
-    if due == today + timedelta(days=1):
-        return "due tomorrow"
-    return f"due {due:%A}" if due <= today + timedelta(days=6) else f"due {day}"
+        return say(language, "no due date")
+    same_year = due.year == today.year
+    day = languages.short_day(due, language) if same_year else languages.day(due, language)
+    match (due - today).days:
+        case -1:
+            return say(language, "was due yesterday")
+        case 0:
+            return say(language, "due today")
+        case 1:
+            return say(language, "due tomorrow")
+        case late if late < 0:
+            return say(language, "was due %(day)s", day=day)
+        case soon if soon <= 6:
+            return say(language, "due %(day)s", day=languages.weekday(due, language))
+    return say(language, "due %(day)s", day=day)
 
 
 def unopened(items: sa.Select[WorkItem], access_ids: Iterable[str]) -> sa.Select[WorkItem]:

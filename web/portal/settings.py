@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 import config
 from invites.spoken import language_of
-from languages import say
+from languages import say, worded
 from mail import outbox
 from mail.links import page_link
 from models import Login, unit_of_work
@@ -49,7 +49,7 @@ def save() -> Response | tuple[str, int]:
     with unit_of_work():
         login.name = values["name"]
         login.time_zone = values["time_zone"] or None
-    flash("Saved.", "success")
+    flash(worded("Saved."), "success")
     return redirect(url_for("portal_settings.show"), 303)
 
 
@@ -79,7 +79,7 @@ def change_password() -> Response | tuple[str, int]:
             button=(say(language, "Choose a new password"), page_link(config.current(), "/reset")),
             language=language,
         )
-    flash("Your new password is set. Other browsers were signed out.", "success")
+    flash(worded("Your new password is set. Other browsers were signed out."), "success")
     return redirect(url_for("portal_settings.show"), 303)
 
 
@@ -89,7 +89,7 @@ def sign_out_elsewhere() -> Response:
     """End the sessions of this login in all other browsers."""
     with unit_of_work():
         end_sessions(current_login().id, except_current=True)
-    flash("You are signed in here only. All other browsers were signed out.", "success")
+    flash(worded("You are signed in here only. All other browsers were signed out."), "success")
     return redirect(url_for("portal_settings.show"), 303)
 
 
@@ -98,11 +98,11 @@ def _new_password(login: Login) -> str:
     current, new = request.form.get("current_password", ""), request.form.get("new_password", "")
     hit("login", login.email, request.remote_addr or "")
     if not login.password or not flask_security.verify_password(normalise(current), login.password):
-        raise Invalid({"current_password": ["This is not your current password."]})
+        raise Invalid({"current_password": [worded("This is not your current password.")]})
     give_back("login", login.email, request.remote_addr or "")
     problems = password_problems(new, login.name, login.email_display)
     if not problems and new == current:
-        problems = ["Choose another password than the one you have."]
+        problems = [worded("Choose another password than the one you have.")]
     if problems:
         raise Invalid({"new_password": problems})
     return new

@@ -17,6 +17,7 @@ import marshmallow as ma
 import sqlalchemy as sa
 
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import Answer, Login, WorkItem, db, utc_now
 from models.errors import Invalid, WrongState
 from schemas.questions import TYPES, take_answer
@@ -109,14 +110,14 @@ def save(item: WorkItem, person: PortalView, values: Mapping[str, Any]) -> dict[
     questions = {question["key"]: question for question in answerable(item)}
     unknown = [key for key in values if key not in questions]
     if unknown:
-        raise Invalid({field_name(key): ["There is no such question."] for key in unknown})
+        raise Invalid({field_name(key): [worded("There is no such question.")] for key in unknown})
     taken: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     for key, raw in values.items():
         try:
             taken[key] = take_answer(questions[key], raw)
         except ma.ValidationError as error:
-            errors[field_name(key)] = [str(sentence) for sentence in error.messages]
+            errors[field_name(key)] = list(error.messages)
     if taken or not can_answer(item):
         _begin(item)
         _write(item, person.login, taken)
@@ -131,13 +132,13 @@ def submit(item: WorkItem, person: PortalView) -> str:
     """
     _begin(item)
     given = values_of([item])[item.id]
-    missing = {
-        field_name(question["key"]): ["Please answer this question."]
+    missing: dict[str, list[str]] = {
+        field_name(question["key"]): [worded("Please answer this question.")]
         for question in answerable(item)
         if question.get("required") and question["key"] not in given
     }
     if missing:
-        raise Invalid(missing, "Some answers are still missing. What you typed is saved.")
+        raise Invalid(missing, worded("Some answers are still missing. What you typed is saved."))
     move(item, ANSWERABLE, "submitted", open=False, done_at=utc_now())
     note(
         item,
@@ -145,7 +146,9 @@ def submit(item: WorkItem, person: PortalView) -> str:
         actor=f"login:{person.login.id}",
         access_id=person.access_for(item).id,
     )
-    return f"Thank you. {item.title} is " + ("submitted." if answerable(item) else "marked as complete.")
+    if answerable(item):
+        return worded("Thank you. %(title)s is submitted.", title=item.title)
+    return worded("Thank you. %(title)s is marked as complete.", title=item.title)
 
 
 def reopen(view: FirmView, item: WorkItem) -> None:
@@ -220,9 +223,9 @@ def _begin(item: WorkItem) -> None:
         return
     if item.status == "submitted":
         raise WrongState(
-            "This was submitted already. Ask your contact to reopen it if something must be changed."
+            worded("This was submitted already. Ask your contact to reopen it if something must be changed.")
         )
-    raise WrongState("This was taken back, so there is nothing to answer any more.")
+    raise WrongState(worded("This was taken back, so there is nothing to answer any more."))
 
 
 def _write(item: WorkItem, login: Login, taken: Mapping[str, Any]) -> None:

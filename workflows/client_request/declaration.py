@@ -13,6 +13,7 @@ import marshmallow as ma
 
 from hooks.signals import client_request_sending, client_request_sent
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import WorkItem
 from models.errors import Invalid
 from schemas.client_request import ClientRequestSchema
@@ -77,7 +78,7 @@ class ClientRequest(Workflow):
         words = {}
         for item in items:
             total = len(answers.answerable(item))
-            words[item.id] = f"{min(answered[item.id], total)} of {total} answered" if total else ""
+            words[item.id] = _answered(min(answered[item.id], total), total) if total else ""
         return words
 
     def api_fields(self, item: WorkItem) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class ClientRequest(Workflow):
         if errors:
             raise Invalid(errors)
         if form.get("action") == "save":
-            return "Your answers are saved."
+            return worded("Your answers are saved.")
         return answers.submit(item, person)
 
     def _shown(self, item: WorkItem) -> dict[str, Any]:
@@ -142,6 +143,10 @@ class ClientRequest(Workflow):
             "answered": sum(question.answered for question in shown),
             "total": len(answers.answerable(item)),
         }
+
+
+def _answered(done: int, total: int) -> str:
+    return worded("%(done)s of %(total)s answered", done=done, total=total)
 
 
 CLIENT_REQUEST = ClientRequest()

@@ -14,6 +14,7 @@ import marshmallow as ma
 
 from hooks.signals import esign_request_sending, esign_request_sent
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import Audience, Client, SignerState, StoredFile, WorkItem, db
 from models.errors import Missing
 from schemas.esign import EsignRequestSchema
@@ -130,7 +131,7 @@ class EsignRequest(Workflow):
 
     def status_label(self, item: WorkItem) -> str:
         """The status in words."""
-        return "Signed, being sealed" if is_being_sealed(item) else super().status_label(item)
+        return worded("Signed, being sealed") if is_being_sealed(item) else super().status_label(item)
 
     def facts_of(self, item: WorkItem) -> list[tuple[str, str]]:
         """Pages and the document's hash."""
@@ -143,10 +144,10 @@ class EsignRequest(Workflow):
 
     def progress_of(self, items: Collection[WorkItem]) -> dict[str, str]:
         """The same for many, with one query."""
-        words = {}
+        words: dict[str, str] = {}
         for item_id, rows in signers_of(items).items():
             signed = sum(row.state is SignerState.SIGNED for row in rows)
-            words[item_id] = f"{signed} of {len(rows)} signed"
+            words[item_id] = worded("%(done)s of %(total)s signed", done=signed, total=len(rows))
         return words
 
     def api_fields(self, item: WorkItem) -> dict[str, Any]:
@@ -222,11 +223,11 @@ class EsignRequest(Workflow):
         signer = str(form.get("signer", ""))
         if form.get("action") == "decline":
             signing.decline(item, person, signer, str(form.get("reason", "")), trace)
-            return "You declined to sign. Your contact is told."
+            return worded("You declined to sign. Your contact is told.")
         signing.sign(
             item, person, signer, str(form.get("typed_name", "")), form.get("consent") == "yes", trace
         )
-        return "Thank you. Your signature is recorded."
+        return worded("Thank you. Your signature is recorded.")
 
     def _shown(self, item: WorkItem) -> dict[str, Any]:
         details = item.details or {}

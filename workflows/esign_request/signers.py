@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from invites.scope import PortalView
+from languages import worded
 from models import Client, Firm, Login, Signer, SignerState, WorkItem, db, new_id, utc_now
 from models.address import parse_address
 
@@ -170,7 +171,7 @@ def _view(item: WorkItem, row: Signer, rows: Sequence[Signer], live: bool, is_mi
         name=row.name,
         email=row.email_display,
         state=row.state.value,
-        label=f"Waits for {waiting_for}" if waiting_for else _LABELS[row.state],
+        label=worded("Waits for %(names)s", names=waiting_for) if waiting_for else _LABELS[row.state],
         tone="idle" if waiting_for else _TONES[row.state],
         order=row.position,
         is_mine=is_mine,

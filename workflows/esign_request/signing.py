@@ -19,6 +19,7 @@ import background
 from invites.access import active_accesses
 from invites.lifecycle import expiry
 from invites.scope import FirmView, PortalView
+from languages import worded
 from mail import outbox
 from models import (
     Invite,
@@ -99,7 +100,7 @@ def sign(
     signer = _mine(signers, signer_id, access)
     before = blockers(item, signer, signers)
     if before:
-        raise WrongState(f"It is not your turn yet: {before[0].name} signs first.")
+        raise WrongState(worded("It is not your turn yet: %(who)s signs first.", who=before[0].name))
     _move_signer(
         signer,
         state=SignerState.SIGNED,
@@ -210,10 +211,12 @@ def _checked(typed_name: str, consent: bool) -> str:
     try:
         name = str(_TYPED_NAME.deserialize(typed_name))
     except ValidationError as error:
-        said = [str(sentence) for sentence in error.messages]
-        errors["typed_name"] = said if str(typed_name or "").strip() else ["Type your full name to sign."]
+        said = list(error.messages)
+        errors["typed_name"] = (
+            said if str(typed_name or "").strip() else [worded("Type your full name to sign.")]
+        )
     if not consent:
-        errors["consent"] = ["Tick the box to agree. Without it the signature does not count."]
+        errors["consent"] = [worded("Tick the box to agree. Without it the signature does not count.")]
     if errors:
         raise Invalid(errors)
     return name
@@ -231,17 +234,17 @@ def _hold_open(item: WorkItem) -> None:
     if held.status in SIGNABLE and held.open:
         return
     ended = {
-        "declined": "One of the signers declined, so this document is not signed any more.",
-        "voided": "This request was taken back, so there is nothing to sign any more.",
+        "declined": worded("One of the signers declined, so this document is not signed any more."),
+        "voided": worded("This request was taken back, so there is nothing to sign any more."),
     }
-    raise WrongState(ended.get(held.status, "This document is signed by everybody already."))
+    raise WrongState(ended.get(held.status, worded("This document is signed by everybody already.")))
 
 
 def _hold(item: WorkItem) -> list[Signer]:
     """The signers as they are now, while nobody else changes them. Raises WrongState, also after the due day."""
     _hold_open(item)
     if is_expired(item):
-        raise WrongState("The time to sign this document is over. Ask your contact for more time.")
+        raise WrongState(worded("The time to sign this document is over. Ask your contact for more time."))
     return signers_of([item])[item.id]
 
 

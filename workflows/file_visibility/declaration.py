@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from hooks.signals import file_made_visible, file_visibility_changing
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import Client, StoredFile, WorkItem, db, utc_now
 from models.errors import Missing, WrongState
 from schemas.files import FileSchema
@@ -115,7 +116,7 @@ class FileVisibility(Workflow):
 
     def respond(self, item: WorkItem, person: PortalView, form: Mapping[str, Any]) -> str:
         """A file asks nothing of the client."""
-        raise WrongState("There is nothing to answer here. Open the file instead.")
+        raise WrongState(worded("There is nothing to answer here. Open the file instead."))
 
     def _shown(self, item: WorkItem) -> dict[str, Any]:
         stored = self.stored_file(item)

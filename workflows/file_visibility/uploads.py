@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hooks.signals import file_uploaded
 from invites.grants import grant_items
 from invites.scope import FirmView, PortalView
+from languages import worded
 from models import (
     Audience,
     Client,
@@ -55,7 +56,9 @@ def upload_by_client(person: PortalView, access: PortalAccess, uploads: Sequence
         raise Missing
     held = sa.select(FirmLicence).where(FirmLicence.firm_id == access.firm_id, FirmLicence.key == LICENCE)
     if db.session.scalars(held).one_or_none() is None:
-        raise LicenceMissing("Files can't be sent here. Please ask your contact how to send this one.")
+        raise LicenceMissing(
+            worded("Files can't be sent here. Please ask your contact how to send this one.")
+        )
     client: Client = access.client
     audience = Audience.PORTAL if access.scope is Scope.PORTAL else Audience.PEOPLE
     there = _just_sent(access)
