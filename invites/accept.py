@@ -251,7 +251,10 @@ def _enter(invite: Invite, login: Login) -> PortalAccess:
 
 
 def let_in(invite: Invite, login: Login, at: datetime) -> PortalAccess:
-    """Give `login` its place at the client, with the invite's scope and items. Raises Refused while it is suspended."""
+    """Give `login` its place at the client, with the invite's scope and items.
+
+    Raises Refused where what staff did after they invited shuts it: suspended, or restored with a date that is over.
+    """
     user = db.session.scalars(sa.select(PortalUser).where(PortalUser.login_id == login.id)).one_or_none()
     if user is None:
         user = PortalUser(id=new_id(), login_id=login.id, created_at=at)
@@ -277,17 +280,22 @@ def let_in(invite: Invite, login: Login, at: datetime) -> PortalAccess:
             email=invite.email,
             scope=invite.scope,
             state=AccessState.ACTIVE,
+            ends_at=invite.access_ends_at,
             accepted_at=at,
         )
         db.session.add(access)
+    # Invited again before it was restored: an open link must not undo what staff did on purpose afterwards.
     elif access.state is AccessState.SUSPENDED:
-        # Invited again before it was restored and suspended: an open link must not undo what staff did on purpose.
         firm = invite.invited_by.firm.name
         raise Refused(f"Your access is suspended at the moment. Nothing was used up: please ask {firm}.")
+    elif access.has_ended(at):
+        firm = invite.invited_by.firm.name
+        raise Refused(f"Your access has ended. Nothing was used up: please ask {firm}.")
     else:
+        if access.state is AccessState.REMOVED:
+            access.ends_at = invite.access_ends_at
         # Invited again after a removal: what the person may see is what this invite says, not what was once.
         access.scope, access.state, access.accepted_at = invite.scope, AccessState.ACTIVE, at
-    access.ends_at = invite.access_ends_at
     access.changed_at = at
     db.session.flush()
     invite.access_id = access.id

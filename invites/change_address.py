@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from invites import access as accesses
 from invites.inviting import invite_people, lock_client
-from invites.lifecycle import Occasion, items_of, revoke
+from invites.lifecycle import Occasion, items_of, need_time, revoke
 from invites.orders import InviteOrder, InviteResult, Recipient
 from invites.step import RECORD
 from models import (
@@ -46,13 +46,14 @@ WHAT = "invited you to the Client Portal"
 def of_invite(invite: Invite, member: TeamMember, typed: object) -> InviteResult:
     """Move a pending invite, expired or not, to another address; what came of the new one.
 
-    Raises Invalid (`email`: no address, or the same one), InviteNotPending, or Refused where the new address is
-    suspended at this client. Where it has access already, the items are granted to it.
+    Raises Invalid (`email`: no address, or the same one), InviteNotPending, WrongState where its access is over, or
+    Refused where the new address is suspended at this client. Where it has access already, the items are granted to it.
     """
     address = _address(typed, invite.email)
     lock_client(invite.client)
     what = _what(invite)
     revoke(invite, member, REASON)
+    need_time(invite)
     contact = _contact(invite.client_id, invite.contact_id, invite.email)
     occasion = Occasion(invite.client, member, invite.workflow, what, items_of(invite))
     order = InviteOrder(

@@ -141,6 +141,8 @@ def decide(
         if access.last_login_at is None:
             return stands(key.ACTIVE, "Joined, not logged in since")
         return stands(key.ACTIVE, f"Last login {day(access.last_login_at, zone)}")
+    if access is not None and access.ends_at is not None and access.has_ended(now):
+        return stands(key.REMOVED, f"Access ended {day(access.ends_at, zone)}")
     if invite is not None and invite.state is InviteState.PENDING:
         if mail is not None and mail.state is MailState.BOUNCED:
             return stands(key.BOUNCED, "Mail bounced")
@@ -153,8 +155,6 @@ def decide(
         return stands(key.DECLINED, "Declined")
     if access is not None and access.state is AccessState.REMOVED:
         return stands(key.REMOVED, "Access removed")
-    if access is not None and access.ends_at is not None and access.has_ended(now):
-        return stands(key.REMOVED, f"Access ended {day(access.ends_at, zone)}")
     if invite is not None and invite.state is InviteState.REVOKED:
         return stands(key.REVOKED, "Invite revoked")
     return stands(key.NO_INVITE, "No invite sent")

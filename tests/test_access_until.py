@@ -11,7 +11,7 @@ from flask import Flask
 
 import tasks
 from invites import access as accesses
-from invites import access_until, bulk, explain
+from invites import access_until, bulk, change_address, explain
 from invites.bulk import Target
 from invites.lifecycle import extend, resend
 from invites.portals import PortalQuery
@@ -209,6 +209,37 @@ def test_invited_again_after_the_end(app: Flask, world: World, byron: str, clock
         access = db.session.get_one(PortalAccess, access_id)
         assert access.is_active(utc_now())
         assert access.ends_at is None
+
+
+def test_an_older_link_brings_nobody_past_the_day(app: Flask, world: World, byron: str, clock: Any) -> None:
+    """Removed, invited again, restored, and given an end: the open link keeps to it."""
+    access_id = give_access(world, byron, ADA)
+    with app.app_context(), unit_of_work() as session:
+        accesses.remove(session.get_one(PortalAccess, access_id), view_of(world).member)
+    invite(world, byron, ADA)
+    with app.app_context(), unit_of_work() as session:
+        accesses.restore(session.get_one(PortalAccess, access_id), view_of(world).member)
+    end(world, access_id)
+    clock.move_to(AFTER, tick=True)
+    ada = app.test_client()
+    sign_in(ada, ADA)
+    refused = ada.post(link(app, ADA))
+    assert refused.status_code == 409
+    assert "Your access has ended. Nothing was used up: please ask Northwind Tax." in words(refused)
+    dana = Staff.of(app)
+    assert "Access ended 31 Dec 2030" in dana.open(f"/clients/{byron}").words
+    assert "Byron Family" in dana.open("/portals?show=ended").words
+
+
+def test_another_address_needs_another_day_first(app: Flask, world: World, byron: str, clock: Any) -> None:
+    invite_id = invite(world, byron, ADA)
+    with app.app_context(), unit_of_work() as session:
+        access_until.of_invite(session.get_one(Invite, invite_id), LAST_DAY, view_of(world).member)
+    clock.move_to(AFTER, tick=True)
+    with app.app_context(), pytest.raises(WrongState, match="Change its date"), unit_of_work() as session:
+        change_address.of_invite(session.get_one(Invite, invite_id), view_of(world).member, "ada@new.example")
+    with app.app_context():
+        assert db.session.get_one(Invite, invite_id).state.value == "pending"
 
 
 def test_bulk_sends_and_refuses_by_the_same_rule(app: Flask, world: World, byron: str, clock: Any) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,7 +41,7 @@ from hypothesis.stateful import (
 )
 
 from mail.reports import Kind
-from models import InviteState, Scope, db
+from models import InviteState, Scope, db, utc_now
 from tests.support import life_truths
 from tests.support.life_moves import ACCESS_MOVES, Play
 from tests.support.life_post import ANSWERS, LEASE, Post
@@ -62,11 +62,14 @@ MEANWHILE = (
     "a month",
     "extended",
     "stopped",
+    "dated",
 )
 SPANS = (timedelta(minutes=2), timedelta(hours=7), timedelta(days=3), MONTH)
 SECOND = ("sends", "takes it too", "too early", "alone")
 REPORTS = (Kind.PERMANENT, Kind.PERMANENT, Kind.TEMPORARY, Kind.COMPLAINT)
 BREAKS = ("invited", "resent", "revoked", "accepted", "declined", "moved", "reminded", "noted")
+DATES = st.sampled_from((0, 2, 5, 40, None))  # days from today; None: without an end
+DATES_THEN = ("accepted", "resent", "extended", "moved", "another day")
 PLACES, PEOPLE = st.integers(0, 2), st.integers(0, len(NAMES) - 1)
 
 
@@ -251,7 +254,68 @@ class Life(RuleBasedStateMachine):
             truth(self.stage)
         db.session.rollback()
 
+    @rule(
+        target=links,
+        link=links,
+        days=DATES,
+        passes=st.sampled_from(SPANS),
+        then=st.sampled_from((None, *DATES_THEN)),
+    )
+    def an_invite_brings_access_until_a_day(
+        self, link: tuple[str, int], days: int | None, passes: timedelta, then: str | None
+    ) -> Any:
+        """The day comes nearer or is over; then the person presses, or staff send again, extend or change the day."""
+        told = self._open(link)
+        self.stage.date_invite(told, self._day(days))
+        self.stage.pass_time(passes)
+        if then == "another day":
+            self.stage.date_invite(told, self._day(5))
+        elif then is not None:
+            return multiple(*self._link_of(told).values, *self._happens(told, then).values)
+        return self._link_of(told)
+
+    @precondition(lambda self: self.stage.places)
+    @rule(
+        number=st.integers(0, 8),
+        days=DATES,
+        passes=st.sampled_from(SPANS),
+        then=st.sampled_from((None, *ACCESS_MOVES)),
+        again=st.none() | DATES,
+    )
+    def access_lasts_until_a_day(
+        self, number: int, days: int | None, passes: timedelta, then: str | None, again: int | None
+    ) -> None:
+        """Given an end while a mail waits, the clock past it or not, taken away or restored, given another one."""
+        self._a_moment_later()
+        access_id = list(self.stage.places)[number % len(self.stage.places)]
+        self.stage.write_about_an_item(access_id)
+        self.stage.date_access(access_id, self._day(days))
+        self.stage.pass_time(passes)
+        self.post.send()
+        if then is not None:
+            self.stage.move_access(access_id, then)
+        if again is not None:
+            self.stage.date_access(access_id, self._day(again))
+
+    @precondition(lambda self: self.stage.places)
+    @rule(target=links, number=st.integers(0, 8), days=DATES, passes=st.sampled_from(SPANS))
+    def an_old_link_meets_a_dated_access(self, number: int, days: int | None, passes: timedelta) -> Any:
+        """Restored while another invite was open, then given an end: that link brings nobody past it."""
+        self._a_moment_later()
+        access_id = list(self.stage.places)[number % len(self.stage.places)]
+        self.stage.move_access(access_id, "removed")
+        told = self.stage.invite_again_of(access_id)
+        self.stage.move_access(access_id, "restored")
+        self.stage.date_access(access_id, self._day(days))
+        self.stage.pass_time(passes)
+        self.stage.press(told, self.stage.look(told, told.generation))
+        return self._link_of(told)
+
     # Helpers
+
+    @staticmethod
+    def _day(days: int | None) -> date | None:
+        return None if days is None else utc_now().date() + timedelta(days=days)
 
     def _a_moment_later(self) -> None:
         """Two moves never fall into the same millisecond: ids sort by time."""
@@ -296,6 +360,8 @@ class Life(RuleBasedStateMachine):
             stage.extend(told, 90)
         elif what == "stopped":
             stage.stop_reminders(told)
+        elif what == "dated":
+            stage.date_invite(told, self._day(3))
         return multiple()
 
 

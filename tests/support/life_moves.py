@@ -7,14 +7,14 @@ come of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from invites import accept, change_address, expiry, lifecycle, reminders
+from invites import accept, access_until, change_address, expiry, lifecycle, reminders
 from invites import access as accesses
 from invites.accept import Link, LinkState
 from invites.invitees import Invitee
@@ -37,7 +37,7 @@ from models import (
 )
 from models.address import parse_address
 from models.errors import InviteNotPending, ProblemForPeople, Refused, WrongState
-from tests.support.life_stage import STRANGER, Place, Stage, Told
+from tests.support.life_stage import DAYS, NO_DATE, STRANGER, Place, Stage, Told, end_of
 from tests.support.world import World, hashed
 
 ACCESS_MOVES: dict[str, tuple[Callable[..., Any], AccessState, str]] = {
@@ -57,12 +57,16 @@ class Play(Stage):
         world, client_id = self.clients[place]
         email = self.addresses[who]
         before = self.pending(client_id, email)
-        stands = next((one.state for one in self.places_of(client_id, email)), None)
+        there = next(iter(self.places_of(client_id, email)), None)
+        suspended, inside = (
+            there is not None and there.state is AccessState.SUSPENDED,
+            there is not None and there.lets_in,
+        )
         with unit_of_work():
             result, items = self._send(world, client_id, email, item, scope)
-        if stands is AccessState.SUSPENDED:
+        if suspended:
             assert result.outcome is Outcome.BLOCKED
-        elif stands is AccessState.ACTIVE:
+        elif inside:
             assert result.outcome is Outcome.HAS_ACCESS
         elif before is None:
             assert result.outcome is Outcome.INVITED
@@ -74,6 +78,11 @@ class Play(Stage):
         """After any end."""
         place = [client_id for _, client_id in self.clients].index(told.client_id)
         return self.invite(place, self.addresses.index(told.email), scope=Scope.PORTAL)
+
+    def invite_again_of(self, access_id: str) -> Told | None:
+        """Somebody who was in once."""
+        place = self.places[access_id]
+        return self.invite_again(Told("", place.firm_id, place.client_id, place.email, utc_now()))
 
     def write_about_an_item(self, access_id: str) -> None:
         """Somebody who is in gets an item, and a mail about it that waits for more."""
@@ -98,7 +107,9 @@ class Play(Stage):
     def resend(self, told: Told) -> bool:
         """A fresh link; whether there was anything to send again."""
         row = self.row(told)
-        if self.moves(told, lambda: lifecycle.resend(row, row.invited_by, "sent you a new link")):
+        if self.moves(
+            told, lambda: lifecycle.resend(row, row.invited_by, "sent you a new link"), needs_time=True
+        ):
             self.believe_renewed(told)
             return True
         return False
@@ -112,8 +123,36 @@ class Play(Stage):
     def extend(self, told: Told, days: int) -> None:
         """The same link works longer, never shorter."""
         row = self.row(told)
-        if self.moves(told, lambda: lifecycle.extend(row, days, row.invited_by)):
-            told.ends, told.noted = max(told.ends, utc_now() + timedelta(days=days)), False
+        if self.moves(told, lambda: lifecycle.extend(row, days, row.invited_by), needs_time=True):
+            longer = min(utc_now() + timedelta(days=days), told.access_ends or NO_DATE)
+            told.ends, told.noted = max(told.ends, longer), False
+
+    def date_invite(self, told: Told, day: date | None) -> None:
+        """Until when the access lasts that accepting brings; the link ends with it, and works again with a later day."""
+        row, ends = self.row(told), end_of(day)
+        if not self.moves(told, lambda: access_until.of_invite(row, day, row.invited_by)):
+            return
+        was_cut = told.access_ends is not None and told.ends >= told.access_ends
+        whole = max(told.ends, told.asked + DAYS) if was_cut else told.ends
+        was_expired = told.stands(told.generation) is LinkState.EXPIRED
+        told.access_ends, told.ends = ends, min(whole, ends or NO_DATE)
+        if was_expired and told.ends > utc_now():
+            told.noted = False
+
+    def date_access(self, access_id: str, day: date | None) -> None:
+        """Until when somebody who has joined gets in; a later day brings back whose day is over."""
+        place = self.places[access_id]
+        try:
+            with unit_of_work():
+                row = db.session.get_one(PortalAccess, access_id)
+                access_until.of_access(row, day, self.member(place.firm_id))
+        except WrongState:
+            assert place.state is AccessState.REMOVED
+            return
+        assert place.state is not AccessState.REMOVED
+        if place.has_ended:
+            self.events[place.firm_id, "access_restored", access_id] += 1
+        place.until = end_of(day)
 
     def change_address(self, told: Told, who: int) -> Told | None:
         """The invite goes to another mailbox, with its items; the open invite there is afterwards."""
@@ -124,6 +163,9 @@ class Play(Stage):
         except InviteNotPending:
             assert told.state is not InviteState.PENDING
             return None
+        except WrongState:
+            assert told.is_over
+            return None
         except Refused:
             assert self.places_of(told.client_id, address)[0].state is AccessState.SUSPENDED
             return None
@@ -131,8 +173,9 @@ class Play(Stage):
             assert address == told.email
             return None
         assert told.state is InviteState.PENDING
+        assert not told.is_over
         self.believe_ended(told, InviteState.REVOKED)
-        there = self.believe(result, told.items)
+        there = self.believe(result, told.items, told.access_ends)
         if there is not None:
             there.reminds = db.session.get_one(Invite, there.id).reminds
         return there
@@ -146,15 +189,17 @@ class Play(Stage):
                 move(db.session.get_one(PortalAccess, access_id), self.member(place.firm_id))
         except WrongState:
             assert place.state is state or (how, place.state) == ("suspended", AccessState.REMOVED)
+            assert not (how == "restored" and place.has_ended)
             return
+        if how == "restored" and place.until is not None and place.until <= utc_now():
+            place.until = None
         place.state = state
         self.events[place.firm_id, name, access_id] += 1
 
     def suspend_with_an_open_invite(self, access_id: str) -> Told | None:
         """Removed, invited again, restored before that invite was used, and then suspended on purpose."""
-        place = self.places[access_id]
         self.move_access(access_id, "removed")
-        told = self.invite_again(Told("", place.firm_id, place.client_id, place.email, utc_now()))
+        told = self.invite_again_of(access_id)
         self.move_access(access_id, "restored")
         self.move_access(access_id, "suspended")
         return told
@@ -169,14 +214,14 @@ class Play(Stage):
                 result = change_address.of_access(row, self.member(place.firm_id), address)
         except ProblemForPeople:
             assert (
-                place.state is not AccessState.ACTIVE
+                not place.lets_in
                 or address == place.email
                 or (self.places_of(place.client_id, address)[0].state is AccessState.SUSPENDED)
             )
             return None
         place.state = AccessState.REMOVED
         self.events[place.firm_id, "access_removed", access_id] += 1
-        return self.believe(result, granted)
+        return self.believe(result, granted, place.until)
 
     # What the person does
 
@@ -188,11 +233,11 @@ class Play(Stage):
 
     def press(self, told: Told, link: Link) -> None:
         """The button on the page of a link that was opened just now or a while ago; only a live one has it."""
-        suspended = any(
-            place.state is AccessState.SUSPENDED for place in self.places_of(told.client_id, told.email)
-        )
+        place = next(iter(self.places_of(told.client_id, told.email)), None)
+        # Restored after the invite: its link undoes neither a suspension nor a date that is over.
+        shut = place is not None and (place.state is AccessState.SUSPENDED or place.has_ended)
         live = link.state is told.stands(link.generation) is LinkState.LIVE
-        works = live and not suspended
+        works = live and not shut
         try:
             with unit_of_work():
                 access_id = self._accept(told, link)
@@ -200,12 +245,13 @@ class Play(Stage):
             assert not works
             return
         except Refused:
-            assert suspended
+            assert shut
             return
         assert works, (told, link.state)
         assert told.items <= set(self.granted(access_id))
         self.believe_ended(told, InviteState.ACCEPTED)
-        self.places[access_id] = Place(told.firm_id, told.client_id, told.email, AccessState.ACTIVE)
+        until = place.until if place is not None and place.lets_in else told.access_ends
+        self.places[access_id] = Place(told.firm_id, told.client_id, told.email, AccessState.ACTIVE, until)
 
     def press_as_a_stranger(self, told: Told, link: Link) -> None:
         """A login of another address never uses an invite up."""
@@ -227,6 +273,11 @@ class Play(Stage):
         except InviteNotPending:
             assert stands is not LinkState.EXPIRED
             return
+        except WrongState:
+            assert stands is LinkState.EXPIRED
+            assert told.is_over
+            return
+        assert not told.is_over
         assert stands is LinkState.EXPIRED
         self.believe_renewed(told)
 

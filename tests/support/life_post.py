@@ -17,7 +17,7 @@ from mail.claim import Claimed
 from mail.outcomes import Outcome, Permanent, Sent, Temporary
 from mail.reports import Failure, Kind, Report
 from mail.settle import Result
-from models import AccessState, InviteState, MailKind, MailState, Outbox, db, unit_of_work, utc_now
+from models import InviteState, MailKind, MailState, Outbox, db, unit_of_work, utc_now
 from models.outbox import INVITE_MAILS, REMINDERS
 from tests.support.life_moves import Play
 from tests.support.life_stage import Told
@@ -134,14 +134,14 @@ class Post:
                 assert told.reminds, "a reminder goes out though they were stopped"
         if mail.access_id is not None:
             place = self.stage.places[mail.access_id]
-            assert place.state is AccessState.ACTIVE, f"a {mail.kind} goes out to somebody {place.state}"
+            assert place.lets_in, f"a {mail.kind} goes out to somebody {place.state} until {place.until}"
 
     def _mailed(self, firm_id: str | None, invite_id: str | None) -> None:
         self.stage.events[str(firm_id), "invite_mailed", invite_id] += 1
 
     def _is_active(self, told: Told) -> bool:
         return any(
-            (place.client_id, place.email, place.state) == (told.client_id, told.email, AccessState.ACTIVE)
+            (place.client_id, place.email, place.lets_in) == (told.client_id, told.email, True)
             for place in self.stage.places.values()
         )
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,12 +43,13 @@ from models import (
     unit_of_work,
     utc_now,
 )
-from models.errors import InviteNotPending, ProblemForPeople
+from models.errors import InviteNotPending, ProblemForPeople, WrongState
 from tests.support.world import make_client, make_login, make_world
 
 NAMES = ("ada", "will", "bo")
 STRANGER = "stranger@elsewhere.example"
 DAYS = timedelta(days=30)
+NO_DATE = datetime.max.replace(tzinfo=UTC)
 MONTH = timedelta(days=31)
 # Written by one life and gone before the next, whoever points at others first.
 WRITTEN = (
@@ -70,6 +71,13 @@ class Told:
     reminds: bool = True
     noted: bool = False  # the event of this expiry is written
     items: set[str] = field(default_factory=set)
+    asked: datetime = NO_DATE  # when somebody last asked for a mail
+    access_ends: datetime | None = None  # until when accepting lets somebody in
+
+    @property
+    def is_over(self) -> bool:
+        """The access that accepting would bring has ended: there is nothing to send again."""
+        return self.access_ends is not None and self.access_ends <= utc_now()
 
     def stands(self, generation: int) -> LinkState:
         """Where the link of this generation leads at this moment."""
@@ -88,6 +96,22 @@ class Place:
     client_id: str
     email: str
     state: AccessState
+    until: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """By its date, and by nothing else."""
+        return self.state is AccessState.ACTIVE and self.until is not None and self.until <= utc_now()
+
+    @property
+    def lets_in(self) -> bool:
+        """At this moment."""
+        return self.state is AccessState.ACTIVE and not self.has_ended
+
+
+def end_of(day: date | None) -> datetime | None:
+    """The last second of a day; both firms' clocks show UTC."""
+    return datetime.combine(day, time(23, 59, 59), UTC) if day else None
 
 
 class Undone(Exception):
@@ -183,16 +207,27 @@ class Stage:
         """The person's access to this client, if there ever was one."""
         return [one for one in self.places.values() if (one.client_id, one.email) == (client_id, email)]
 
-    def believe(self, result: InviteResult, items: set[str]) -> Told | None:
-        """Believe what an order must have done to the invite it made or joined."""
+    def believe(self, result: InviteResult, items: set[str], until: datetime | None = None) -> Told | None:
+        """Believe what an order (with a date for the access, or without) must have done to the invite it made or joined."""
         if result.invite is None:
             return None
+        now = utc_now()
         if result.outcome is Outcome.INVITED:
             row = result.invite
-            told = Told(row.id, row.firm_id, row.client_id, row.email, utc_now() + DAYS)
+            told = Told(row.id, row.firm_id, row.client_id, row.email, min(now + DAYS, until or NO_DATE))
+            told.asked, told.access_ends = now, until
             self.invites[told.id] = told
             self.events[told.firm_id, "invite_created", told.id] += 1
         told = self.invites[result.invite.id]
+        for place in self.places_of(told.client_id, told.email):
+            if place.has_ended:  # invited again, so removed from now on
+                place.state = AccessState.REMOVED
+        if until is not None:
+            told.access_ends, told.ends = until, min(told.ends, until)
+        elif told.is_over:
+            told.access_ends = None
+        if result.outcome is Outcome.ADDED:
+            told.asked = now
         if result.outcome is Outcome.RESENT:
             self.believe_renewed(told)
         assert told.stands(told.generation) is LinkState.LIVE
@@ -201,7 +236,9 @@ class Stage:
 
     def believe_renewed(self, told: Told) -> None:
         """A fresh link, and the whole time again."""
-        told.generation, told.ends, told.noted = told.generation + 1, utc_now() + DAYS, False
+        told.asked = utc_now()
+        told.ends = min(told.asked + DAYS, told.access_ends or NO_DATE)
+        told.generation, told.noted = told.generation + 1, False
         self.events[told.firm_id, "invite_resent", told.id] += 1
 
     def believe_ended(self, told: Told, state: InviteState) -> None:
@@ -209,8 +246,8 @@ class Stage:
         told.state = state
         self.events[told.firm_id, f"invite_{state.value}", told.id] += 1
 
-    def moves(self, told: Told, move: Callable[[], Any]) -> bool:
-        """Whether the move was made; it must be exactly where the invite is pending."""
+    def moves(self, told: Told, move: Callable[[], Any], *, needs_time: bool = False) -> bool:
+        """Whether the move was made: exactly where the invite is pending and, where that is needed, not over."""
         pending = told.state is InviteState.PENDING
         try:
             with unit_of_work():
@@ -218,7 +255,13 @@ class Stage:
         except InviteNotPending:
             assert not pending
             return False
+        except WrongState:
+            assert pending
+            assert needs_time
+            assert told.is_over
+            return False
         assert pending
+        assert not (needs_time and told.is_over)
         return True
 
     @staticmethod

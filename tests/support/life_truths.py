@@ -16,7 +16,6 @@ from invites import accept, schedule
 from invites.accept import LinkState
 from invites.scope import FirmView, PortalView
 from models import (
-    AccessState,
     Client,
     Contact,
     Event,
@@ -29,6 +28,7 @@ from models import (
     TeamMember,
     WorkItem,
     db,
+    utc_now,
 )
 from models.errors import Missing
 from models.outbox import REMINDERS
@@ -50,14 +50,18 @@ FACTS = (
 
 
 def rows_are_as_told(stage: Stage) -> None:
-    """Every invite and every access stands where its moves have put it; one pending per client and address."""
+    """Every invite and every access stands where its moves have put it; one pending per client and address.
+
+    And nobody gets in after the last day of their access: the clock says so, no job.
+    """
     rows = db.session.execute(
         sa.select(
-            Invite.id, Invite.firm_id, Invite.client_id, Invite.email, Invite.state, Invite.generation, Invite.expires_at
+            Invite.id, Invite.firm_id, Invite.client_id, Invite.email, Invite.state, Invite.generation, Invite.expires_at,
+            Invite.access_ends_at,
         )
     ).all()  # fmt: skip
     believed = {
-        (one.id, one.firm_id, one.client_id, one.email, one.state, one.generation, one.ends)
+        (one.id, one.firm_id, one.client_id, one.email, one.state, one.generation, one.ends, one.access_ends)
         for one in stage.invites.values()
     }
     assert {tuple(row) for row in rows} == believed
@@ -65,11 +69,13 @@ def rows_are_as_told(stage: Stage) -> None:
     assert all(number == 1 for number in pending.values()), pending
     places = db.session.execute(
         sa.select(
-            PortalAccess.id, PortalAccess.firm_id, PortalAccess.client_id, PortalAccess.email, PortalAccess.state
+            PortalAccess.id, PortalAccess.firm_id, PortalAccess.client_id, PortalAccess.email, PortalAccess.state,
+            PortalAccess.ends_at, PortalAccess.is_active(utc_now()),
         )
     )  # fmt: skip
     assert {tuple(row) for row in places} == {
-        (key, one.firm_id, one.client_id, one.email, one.state) for key, one in stage.places.items()
+        (key, one.firm_id, one.client_id, one.email, one.state, one.until, one.lets_in)
+        for key, one in stage.places.items()
     }
 
 
@@ -135,9 +141,7 @@ def firms_see_their_own(stage: Stage) -> None:
     assert db.session.scalars(mixed).all() == []
     for login in db.session.scalars(sa.select(Login).where(Login.email.in_(stage.addresses))):
         open_to = {
-            place.client_id
-            for place in stage.places.values()
-            if (place.email, place.state) == (login.email, AccessState.ACTIVE)
+            place.client_id for place in stage.places.values() if place.email == login.email and place.lets_in
         }
         assert {item.client_id for item in db.session.scalars(PortalView(login).items())} <= open_to
 
