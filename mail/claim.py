@@ -38,6 +38,7 @@ from models import (
     db,
     new_id,
 )
+from models.among import among
 from models.base import UTCDateTime
 from models.outbox import INVITE_MAILS, REMINDERS
 
@@ -143,8 +144,12 @@ _MAIL: Any = Outbox.__table__
 _INVITE: Any = Invite.__table__
 _NOW = sa.bindparam("now", type_=UTCDateTime())
 _NUMBER = sa.bindparam("number", type_=sa.Integer())
-_AMONG = _MAIL.c.id.in_(sa.bindparam("ids", expanding=True))
-_WAITS = _MAIL.c.state.in_([MailState.QUEUED, MailState.SENDING])
+_AMONG = among(_MAIL.c.id)
+# The states stand in the statement itself, word for word as in the index: it holds the waiting mails alone.
+_STATES: Any = sa.bindparam(
+    "waits", [MailState.QUEUED, MailState.SENDING], expanding=True, literal_execute=True
+)
+_WAITS = _MAIL.c.state.in_(_STATES)
 _DUE = sa.and_(_WAITS, _MAIL.c.due_at <= _NOW)
 _WAS_SENDING = _MAIL.c.state == MailState.SENDING
 _CRASHED = sa.and_(_WAS_SENDING, _MAIL.c.crashes >= MOST_CRASHES - 1)
@@ -175,12 +180,12 @@ def _firms_waiting() -> sa.Select[Any]:
 def _of_firms() -> dict[str, sa.Select[Any]]:
     """The first due mails of each of `firms`, by dialect."""
     firm: Any = Firm.__table__
-    among = firm.c.id.in_(sa.bindparam("firms", expanding=True))
+    waiting = among(firm.c.id, "firms")
     theirs = _first_due(_MAIL.c.firm_id == firm.c.id).correlate(firm)
     lateral, mail = theirs.lateral("theirs"), sa.alias(_MAIL, "theirs")
     return {
-        "postgresql": sa.select(lateral.c.id).select_from(firm).join(lateral, sa.true()).where(among),
-        "sqlite": sa.select(mail.c.id).select_from(firm).join(mail, mail.c.id.in_(theirs)).where(among),
+        "postgresql": sa.select(lateral.c.id).select_from(firm).join(lateral, sa.true()).where(waiting),
+        "sqlite": sa.select(mail.c.id).select_from(firm).join(mail, mail.c.id.in_(theirs)).where(waiting),
     }
 
 

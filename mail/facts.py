@@ -13,6 +13,7 @@ from mail.claim import Claimed
 from mail.logo import MailLogo, mail_logo
 from mail.words import FirmFacts, ItemFacts
 from models import AcceptCode, Client, Firm, FirmLogo, Invite, InviteState, Login, TeamMember, WorkItem, db
+from models.among import among
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,11 @@ def _rows(statement: sa.Select[Any], ids: Iterable[str | None]) -> Sequence[Any]
 
 
 # Built once, as those of mail/claim.py; columns in the order of the facts.
-_AMONG: Any = sa.bindparam("ids", expanding=True)
-_INVITES = sa.select(*(Invite.__table__.c[name] for name in InviteFacts._fields)).where(Invite.id.in_(_AMONG))
-_CODES = sa.select(*(AcceptCode.__table__.c[name] for name in CodeFacts._fields)).where(
-    AcceptCode.id.in_(_AMONG)
-)
-_CLIENTS = sa.select(Client.__table__.c.id, Client.__table__.c.name).where(Client.id.in_(_AMONG))
-_FIRMS = sa.select(Firm.__table__).where(Firm.id.in_(_AMONG))
-_LOGOS = sa.select(FirmLogo.__table__).where(FirmLogo.firm_id.in_(_AMONG))
+_INVITES = sa.select(*(Invite.__table__.c[name] for name in InviteFacts._fields)).where(among(Invite.id))
+_CODES = sa.select(*(AcceptCode.__table__.c[name] for name in CodeFacts._fields)).where(among(AcceptCode.id))
+_CLIENTS = sa.select(Client.__table__.c.id, Client.__table__.c.name).where(among(Client.id))
+_FIRMS = sa.select(Firm.__table__).where(among(Firm.id))
+_LOGOS = sa.select(FirmLogo.__table__).where(among(FirmLogo.firm_id))
 _SENDERS = (
     sa.select(
         TeamMember.__table__.c.id,
@@ -137,7 +135,7 @@ _SENDERS = (
         sa.case((TeamMember.active, Login.email), else_=""),
     )
     .join(Login.__table__, Login.id == TeamMember.login_id)
-    .where(TeamMember.id.in_(_AMONG))
+    .where(among(TeamMember.id))
 )
 _ITEMS = (
     sa.select(
@@ -147,5 +145,5 @@ _ITEMS = (
         WorkItem.__table__.c.due_on,
     )
     .join(Client.__table__, Client.id == WorkItem.client_id)
-    .where(WorkItem.id.in_(_AMONG), WorkItem.visible.is_(True))
+    .where(among(WorkItem.id), WorkItem.visible.is_(True))
 )

@@ -69,6 +69,7 @@ class Relay:
     def deliver(self, batch: Sequence[Ready], begin_until: float) -> Generator[list[Result], None, None]:
         """Send the batch over all lines; every mail's outcome, in groups, as they happen.
 
+        The first group is empty and comes as soon as the lines have begun: time for the caller to do something else.
         A mail that is not begun before `begin_until` (monotonic seconds), or after the relay turned out to be
         broken or the worker is to stop, comes back `Untouched`. Close the generator where you leave it early.
         """
@@ -83,6 +84,7 @@ class Relay:
         for thread in threads:
             thread.start()
         try:
+            yield []
             while any(thread.is_alive() for thread in threads) or done:
                 _wait(threads, SETTLES_EVERY)
                 if group := [done.popleft() for _ in range(len(done))]:

@@ -20,6 +20,7 @@ from mail.claim import RETURNED, Claimed
 from mail.outbox import PROBE_EVERY
 from mail.outcomes import Dropped, Outcome, Permanent, RelayBroken, Sent, Temporary
 from models import Invite, MailKind, MailState, Outbox, append_events, db
+from models.among import among
 
 GIVE_UP_AFTER = timedelta(hours=72)
 JITTER = 0.2
@@ -142,11 +143,10 @@ def _note_invites(connection: sa.Connection, mails: Iterable[Claimed]) -> None:
 
 _MAIL: Any = Outbox.__table__
 _INVITE: Any = Invite.__table__
-_AMONG: Any = sa.bindparam("ids", expanding=True)
 _SENDING = _MAIL.c.state == MailState.SENDING
 _SENT = (
     sa.update(_MAIL)
-    .where(_MAIL.c.id.in_(_AMONG), _MAIL.c.lease.in_(sa.bindparam("leases", expanding=True)), _SENDING)
+    .where(among(_MAIL.c.id), among(_MAIL.c.lease, "leases"), _SENDING)
     .values(
         state=MailState.SENT, sent_at=sa.bindparam("now"), due_at=sa.bindparam("now"), lease=None, error=""
     )
@@ -163,5 +163,5 @@ _CHANGE = (
         lease=None,
     )
 )
-_WIPE = sa.update(_MAIL).where(_MAIL.c.id.in_(_AMONG)).values(params={})
-_INVITES = sa.select(_INVITE.c.id, _INVITE.c.client_id, _INVITE.c.workflow).where(_INVITE.c.id.in_(_AMONG))
+_WIPE = sa.update(_MAIL).where(among(_MAIL.c.id)).values(params={})
+_INVITES = sa.select(_INVITE.c.id, _INVITE.c.client_id, _INVITE.c.workflow).where(among(_INVITE.c.id))

@@ -38,7 +38,7 @@ from mail.addresses import one_line
 from mail.answers import readable, verdict
 from mail.letter import Letter
 from mail.outcomes import Outcome, RelayBroken, Sent, Temporary
-from models.failpoints import reach
+from models.failpoints import reach, stops_at
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +61,7 @@ class _Client(smtplib.SMTP):
     def __init__(self, context: ssl.SSLContext | None, timeout: float) -> None:
         self.tls_from_start = context
         self.line: socket.socket | None = None
+        self.unsent = 0
         # The name in EHLO: smtplib would ask the resolver for ours.
         super().__init__(timeout=timeout, local_hostname=socket.gethostname() or "localhost")
 
@@ -70,15 +71,17 @@ class _Client(smtplib.SMTP):
         # in the midst of a TLS handshake, when no other object has a usable handle.
         self.line = sock.dup()
         sock.settimeout(timeout)
-        # The final dot goes in a packet of its own right behind the text; Nagle's algorithm would hold it back 40 ms.
+        # Nagle's algorithm would hold the end of a mail back, 40 ms where the relay delays its acknowledgements.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.tls_from_start.wrap_socket(sock, server_hostname=host) if self.tls_from_start else sock
 
     def write(self, data: bytes) -> None:
-        """Put this on the line. Raises OSError or SMTPServerDisconnected."""
+        """Put this on the line. Raises OSError or SMTPServerDisconnected; `unsent` says how much never left."""
+        self.unsent = len(data)
         if self.sock is None:
             raise smtplib.SMTPServerDisconnected("the line is closed")
-        self.sock.sendall(data)
+        while self.unsent:
+            self.unsent -= self.sock.send(memoryview(data)[-self.unsent :])
 
     def cut(self) -> None:
         """End the connection from another thread."""
@@ -219,21 +222,28 @@ class HardenedConnection(flask_mail.Connection):
         reach("delivery.after_connect")
         try:
             self._announce(host, envelope_from, str(message.recipients[0]))
-            host.write(_dotted(message.as_bytes()))
-            reach("delivery.after_data_sent")
+            text = _dotted(message.as_bytes())
+            if stops_at(
+                "delivery.after_data_sent"
+            ):  # where no drill stops there, text and dot are one packet
+                host.write(text)
+                reach("delivery.after_data_sent")
+                text = b""
         except (smtplib.SMTPException, OSError) as error:
             raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
         try:
-            host.write(b".\r\n")
-            code, text = host.getreply()
+            host.write(text + b".\r\n")
+            code, said = host.getreply()
         except (smtplib.SMTPException, OSError) as error:
+            if host.unsent:  # the dot comes last, so the relay can't have taken the mail
+                raise _Refused(Temporary(self._why(error), connection=True), close=True) from error
             # It may have been taken. Sent again it carries the same Message-ID, so that receivers can fold it.
             reason = f"{self._why(error)} after the mail was handed over"
             raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True) from error
         if code != 250 and not 400 <= code < 600:
-            reason = f"no clear answer after the mail was handed over: {readable(text)}"
+            reason = f"no clear answer after the mail was handed over: {readable(said)}"
             raise _Refused(Temporary(reason, in_doubt=True, connection=True), close=True)
-        self._expect("content", (code, text), 250)
+        self._expect("content", (code, said), 250)
         self.half_said = False
         return Sent()
 

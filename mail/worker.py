@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from config import Settings
 from mail import claim, compose, outbox, restored, settle
 from mail.journal import Left
 from mail.outcomes import Sent, Temporary
-from mail.relay import Relay
+from mail.relay import Ready, Relay
 from models import db, unit_of_work, utc_now
 from models.failpoints import reach
 
@@ -53,17 +54,7 @@ def send_due(settings: Settings, now: datetime | None = None, gathers: float = 0
     if claim.anything_due(clock()):
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         with Relay(app, settings, background.stopping) as relay:
-            size, more = 100, True
-            while more and not background.stopping() and relay.broken is None:
-                begun = time.monotonic()
-                batch = _one_batch(settings, relay, clock, size)
-                if batch is None:
-                    break
-                sent += batch.sent
-                if gathers and batch.taken < size:
-                    background.rest(gathers)
-                size = _next_size(size, time.monotonic() - begun)
-                more = claim.anything_due(clock())
+            sent = _Sender(settings, relay, clock, gathers).run()
     soonest = claim.next_due()
     db.session.rollback()
     if soonest is not None and soonest - clock() < SOON:
@@ -72,50 +63,97 @@ def send_due(settings: Settings, now: datetime | None = None, gathers: float = 0
 
 
 class _Batch(NamedTuple):
+    """Claimed mails, written: they are ready, or have failed already."""
+
     taken: int
-    sent: int
+    ready: list[Ready]
+    failed: list[settle.Result]
+    begin_until: float  # monotonic; what is not begun then goes back
+    probes: outbox.RelayPause | None  # a single mail, to see whether this pause may end
+
+
+@dataclass
+class _Sender:
+    """Batch after batch. While the lines send a full one, the next is claimed and written already."""
+
+    settings: Settings
+    relay: Relay
+    clock: Callable[[], datetime]
+    gathers: float
+    size: int = 100
+
+    def run(self) -> int:
+        """How many were sent."""
+        sent, ahead = 0, False
+        batch = self.take()
+        while batch is not None:
+            begun, full = time.monotonic(), batch.taken >= self.size
+            done, following = self.deliver(batch, ahead and full)
+            sent += done
+            if self.gathers and not full:
+                background.rest(self.gathers)
+            took = time.monotonic() - begun
+            ahead = took < SLOW_BATCH
+            if done:
+                self.size = _next_size(self.size, took)
+            batch = following or (self.take() if self.goes_on() else None)
+        return sent
+
+    def goes_on(self) -> bool:
+        """Whether there is, at this moment, anything to send and somebody to take it."""
+        stops = background.stopping() or self.relay.broken is not None
+        return not stops and claim.anything_due(self.clock())
+
+    def take(self) -> _Batch | None:
+        """The next batch; None where there was nothing to take."""
+        pause = outbox.relay_pause()
+        if pause is not None and pause.until > self.clock():
+            return None
+        reach("delivery.before_claim")
+        with unit_of_work():
+            # After a pause a single mail goes first, to see whether the relay is back.
+            claimed = claim.claim(1 if pause else self.size, self.clock(), self.settings.lease_seconds)
+        reach("delivery.after_claim")
+        if not claimed:  # all that was looked at may have been dead
+            return _Batch(0, [], [], 0, None) if claim.more_due(self.clock()) else None
+        # Beyond the lease nothing is begun; and a slow relay gives batches back in time, for other firms' mail.
+        begin_within = min(self.settings.lease_seconds - self.settings.mail_deadline_seconds, LONGEST_BATCH)
+        begin_until = time.monotonic() + begin_within
+        ready, failed = compose.compose(self.settings, claimed)
+        db.session.rollback()  # reading is over: nothing is open while the relay talks
+        return _Batch(len(claimed), ready, failed, begin_until, pause)
+
+    def deliver(self, batch: _Batch, ahead: bool) -> tuple[int, _Batch | None]:
+        """Send the batch; how many were sent, and the following one where that was to be taken meanwhile."""
+        following = None
+        sent = _settle(batch.failed, self.clock) if batch.failed else 0
+        last = ""
+        with contextlib.closing(self.relay.deliver(batch.ready, batch.begin_until)) as groups:
+            for group in groups:
+                if group:
+                    sent += _settle(group, self.clock)
+                    self.relay.settled(group)
+                    last = max(
+                        [last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))]
+                    )
+                elif ahead:
+                    following = self.take()
+        if last:
+            restored.remember(self.settings, last)
+            db.session.rollback()
+        if self.relay.broken is not None:
+            _pause(self.relay.broken, self.clock())
+        elif batch.probes is not None and sent:
+            with unit_of_work():
+                outbox.resume_relay()
+            log.info("the mail server takes mail again", since=batch.probes.since.isoformat())
+        return sent, following
 
 
 def _next_size(size: int, took: float) -> int:
     if took > SLOW_BATCH:
         return max(size // 2, BATCHES[0])
     return min(size * 2, BATCHES[1]) if took < QUICK_BATCH else size
-
-
-def _one_batch(settings: Settings, relay: Relay, clock: Callable[[], datetime], size: int) -> _Batch | None:
-    """One batch; None where there was nothing to take."""
-    pause = outbox.relay_pause()
-    if pause is not None and pause.until > clock():
-        return None
-    reach("delivery.before_claim")
-    with unit_of_work():
-        # After a pause a single mail goes first, to see whether the relay is back.
-        claimed = claim.claim(1 if pause else size, clock(), settings.lease_seconds)
-    reach("delivery.after_claim")
-    if not claimed:  # all that was looked at may have been dead
-        return _Batch(0, 0) if claim.more_due(clock()) else None
-    # Beyond the lease nothing is begun; and a slow relay gives batches back in time, for other firms' mail.
-    begin_within = min(settings.lease_seconds - settings.mail_deadline_seconds, LONGEST_BATCH)
-    begin_until = time.monotonic() + begin_within
-    ready, results = compose.compose(settings, claimed)
-    db.session.rollback()  # reading is over: nothing is open while the relay talks
-    sent = _settle(results, clock) if results else 0
-    last = ""
-    with contextlib.closing(relay.deliver(ready, begin_until)) as groups:
-        for group in groups:
-            sent += _settle(group, clock)
-            relay.settled(group)
-            last = max([last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))])
-    if last:
-        restored.remember(settings, last)
-        db.session.rollback()
-    if relay.broken is not None:
-        _pause(relay.broken, clock())
-    elif pause is not None and sent:
-        with unit_of_work():
-            outbox.resume_relay()
-        log.info("the mail server takes mail again", since=pause.since.isoformat())
-    return _Batch(len(claimed), sent)
 
 
 def _catch_up(settings: Settings, clock: Callable[[], datetime]) -> None:

@@ -11,7 +11,9 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from mail import claim
+from mail import claim, settle
+from mail.outcomes import Outcome, Sent, Temporary
+from mail.settle import Result
 from models import MailKind, MailState, Outbox, db, new_id, unit_of_work, utc_now
 from models.database import statements
 from tests.support.post import both_kinds
@@ -114,3 +116,36 @@ def test_a_claim_looks_at_its_batch_alone(post: Flask) -> None:
             str(row[-1]) for row in db.session.execute(sa.text(explain + str(statement).replace(":", "\\:")))
         )
         assert "ix_outbox_turn" in plan
+
+
+@pytest.mark.one_database
+def test_no_statement_of_a_worker_reads_the_whole_outbox(post: Flask) -> None:
+    """SQLite's plans of the statements as they are run, with their parameters: a million sent mails cost nothing."""
+    (firm_id,) = firms(post, 1)
+    put(post, firm_id, 50)
+    with post.app_context():
+        seen: list[tuple[str, Any]] = []
+        sa.event.listen(
+            db.engine,
+            "before_cursor_execute",
+            lambda c, cursor, line, values, *rest: seen.append((line, values)),
+        )
+        assert claim.anything_due(utc_now())
+        claim.next_due()
+        db.session.rollback()
+        with unit_of_work():
+            mails = claim.claim(20, utc_now(), 300)
+        outcomes: list[Outcome] = [Sent(), Temporary("later")]
+        with unit_of_work():
+            settle.settle([Result(mail, outcomes[n % 2]) for n, mail in enumerate(mails)], utc_now())
+        ours = [(line, values) for line, values in seen if "outbox" in line]
+        assert len(ours) >= 7
+        for line, values in ours:
+            one = values[0] if isinstance(values, list) else values
+            plan = [
+                str(row[-1])
+                for row in db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {line}", one)
+            ]
+            assert not [step for step in plan if step.startswith("SCAN outbox")], (line, plan)
+            if line.startswith("UPDATE"):
+                assert any("sqlite_autoindex_outbox_1 (id=?)" in step for step in plan), (line, plan)

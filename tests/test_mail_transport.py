@@ -227,6 +227,25 @@ def test_what_an_answer_means(
         assert answer in outcome.reason
 
 
+def test_a_line_that_breaks_within_the_text_leaves_no_doubt(tmp_path: Path) -> None:
+    """The dot comes last: while some of the mail never left, the relay can't have taken it."""
+
+    def talk(peer: socket.socket) -> None:
+        with peer.makefile("rwb") as stream:
+            for answer in (b"220 here", b"250 here", b"250 ok", b"250 ok", b"354 go on"):
+                stream.write(answer + b"\r\n")
+                stream.flush()
+                stream.readline()
+
+    with raw_server(talk) as port, line(tmp_path, MAIL_SERVER="127.0.0.1", MAIL_PORT=port) as connection:
+        long = Letter(
+            sender="portal@example.com", recipient=TO, subject="", message_id="", raw=b"x\r\n" * 9_000_000
+        )  # fmt: skip
+        outcome = connection.send(long)
+    assert isinstance(outcome, Temporary)
+    assert not outcome.in_doubt
+
+
 def test_the_first_refusal_counts_where_the_line_closes_behind_it(tmp_path: Path) -> None:
     """Commands in a row: what the relay says to the later ones, or that it hangs up, only follows from the first."""
 
