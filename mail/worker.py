@@ -65,7 +65,7 @@ def send_due(settings: Settings, now: datetime | None = None, gathers: float = 0
 class _Batch(NamedTuple):
     """Claimed mails, written: they are ready, or have failed already."""
 
-    taken: int
+    full: bool  # as many as were asked for, so there may be more
     ready: list[Ready]
     failed: list[settle.Result]
     begin_until: float  # monotonic; what is not begun then goes back
@@ -87,10 +87,10 @@ class _Sender:
         sent, ahead = 0, False
         batch = self.take()
         while batch is not None:
-            begun, full = time.monotonic(), batch.taken >= self.size
-            done, following = self.deliver(batch, ahead and full)
+            begun = time.monotonic()
+            done, following = self.deliver(batch, ahead and batch.full)
             sent += done
-            if self.gathers and not full:
+            if self.gathers and not batch.full:
                 background.rest(self.gathers)
             took = time.monotonic() - begun
             ahead = took < SLOW_BATCH
@@ -112,16 +112,26 @@ class _Sender:
         reach("delivery.before_claim")
         with unit_of_work():
             # After a pause a single mail goes first, to see whether the relay is back.
-            claimed = claim.claim(1 if pause else self.size, self.clock(), self.settings.lease_seconds)
+            number = 1 if pause else self.size
+            claimed = claim.claim(number, self.clock(), self.settings.lease_seconds)
         reach("delivery.after_claim")
         if not claimed:  # all that was looked at may have been dead
-            return _Batch(0, [], [], 0, None) if claim.more_due(self.clock()) else None
+            return _Batch(False, [], [], 0, None) if claim.more_due(self.clock()) else None
         # Beyond the lease nothing is begun; and a slow relay gives batches back in time, for other firms' mail.
         begin_within = min(self.settings.lease_seconds - self.settings.mail_deadline_seconds, LONGEST_BATCH)
         begin_until = time.monotonic() + begin_within
         ready, failed = compose.compose(self.settings, claimed)
         db.session.rollback()  # reading is over: nothing is open while the relay talks
-        return _Batch(len(claimed), ready, failed, begin_until, pause)
+        return _Batch(len(claimed) == number and not pause, ready, failed, begin_until, pause)
+
+    def take_ahead(self) -> _Batch | None:
+        """The next batch while the lines send this one: what goes wrong here must not cost them their outcomes."""
+        try:
+            return self.take() if self.goes_on() else None
+        except sa.exc.OperationalError:  # the database restarts; `run()` asks again, once this batch is settled
+            db.session.rollback()
+            log.warning("the next mails can't be taken yet", exc_info=True)
+            return None
 
     def deliver(self, batch: _Batch, ahead: bool) -> tuple[int, _Batch | None]:
         """Send the batch; how many were sent, and the following one where that was to be taken meanwhile."""
@@ -137,7 +147,7 @@ class _Sender:
                         [last, *(result.mail.id for result in group if isinstance(result.outcome, Sent))]
                     )
                 elif ahead:
-                    following = self.take()
+                    following = self.take_ahead()
         if last:
             restored.remember(self.settings, last)
             db.session.rollback()
