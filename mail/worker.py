@@ -29,7 +29,7 @@ from models.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
-BATCHES = 50, 1000  # mails claimed at once: few from a slow relay, many from a quick one
+BATCHES = 50, 500  # mails claimed at once: few from a slow relay, many from a quick one
 QUICK_BATCH, SLOW_BATCH = 1, 5  # seconds
 SETTLE_TRIES = 20  # half a second between two
 LONGEST_BATCH = 10.0  # seconds within which its mails are begun
@@ -128,7 +128,9 @@ class _Sender:
         """The next batch while the lines send this one: what goes wrong here must not cost them their outcomes."""
         try:
             return self.take() if self.goes_on() else None
-        except sa.exc.OperationalError:  # the database restarts; `run()` asks again, once this batch is settled
+        except (
+            sa.exc.OperationalError
+        ):  # the database restarts; `run()` asks again, once this batch is settled
             db.session.rollback()
             log.warning("the next mails can't be taken yet", exc_info=True)
             return None
