@@ -1,4 +1,8 @@
-"""Rows for the lists: clients with a contact, most invited, two thirds of those inside; half of them of one firm."""
+"""Rows for the lists: clients with a contact, most invited, two thirds of those inside; half of them of one firm.
+
+Each filter and search that is measured finds more than a page already at 10,000 invites: what is compared are two pages
+of fifty lines, not a full page with a short one.
+"""
 
 from __future__ import annotations
 
@@ -24,42 +28,8 @@ from models import (
 )
 from tests.support.world import make_world
 
-FIRST = [
-    "ada",
-    "grace",
-    "emmy",
-    "hedy",
-    "sara",
-    "alan",
-    "kurt",
-    "rosa",
-    "lise",
-    "maria",
-    "otto",
-    "paul",
-    "vera",
-    "zoe",
-    "iris",
-    "noah",
-    "liam",
-]
-LAST = [
-    "byron",
-    "hopper",
-    "noether",
-    "lamarr",
-    "turing",
-    "goedel",
-    "franklin",
-    "meitner",
-    "curie",
-    "hahn",
-    "erdos",
-    "rubin",
-    "quinn",
-    "stone",
-    "wood",
-]
+FIRST = ["ada", "grace", "emmy", "hedy", "alan", "kurt", "rosa", "otto"]
+LAST = ["byron", "hopper", "noether", "turing", "franklin", "meitner", "quinn", "stone"]
 
 
 def fill(app: Any, many: int, *, invited: bool = True) -> str:
@@ -105,7 +75,7 @@ def add(
     email = f"{first}.p{number}x@{last}.example"
     made = now - timedelta(minutes=number)
     kind = chance.random()
-    shown = None if kind < 0.005 else email
+    shown = None if kind < 0.03 else email
     rows[Client].append(
         {"id": "c" + key, "firm_id": firm_id, "name": f"{last.title()} {number}", "name_key": f"{last} {number}",
          "is_person": False, "created_at": made}
@@ -114,9 +84,9 @@ def add(
         {"id": "k" + key, "firm_id": firm_id, "client_id": "c" + key, "name": f"{first} {last}", "is_primary": True,
          "name_key": f"{first} {last}", "email": shown, "email_display": shown, "created_at": made}
     )  # fmt: skip
-    if shown is None or kind < 0.02 or not invited:
+    if shown is None or kind < 0.15 or not invited:
         return
-    state = "accepted" if kind < 0.7 else "declined" if kind < 0.71 else "pending"
+    state = "accepted" if kind < 0.7 else "declined" if kind < 0.73 else "pending"
     rows[Invite].append(
         {"id": "i" + key, "firm_id": firm_id, "client_id": "c" + key, "contact_id": "k" + key, "email": email,
          "email_display": email, "name": f"{first} {last}", "state": state, "scope": "portal", "message": "",
@@ -124,13 +94,13 @@ def add(
          "expires_at": now + timedelta(hours=chance.randrange(-2000, 700)), "expires_in_days": 30, "generation": 1,
          "sends": 1, "ended_reason": "", "extra": {}}
     )  # fmt: skip
-    mail = "bounced" if state == "pending" and chance.random() < 0.005 else "sent"
+    mail = "bounced" if state == "pending" and chance.random() < 0.06 else "sent"
     rows[Outbox].append(
         {"id": "o" + key, "firm_id": firm_id, "kind": "invite", "to_email": email, "invite_id": "i" + key,
          "generation": 1, "state": mail, "due_at": now, "created_at": made, "params": {}}
     )  # fmt: skip
     if state == "accepted":
-        gone = chance.random() < 0.01
+        gone = chance.random() < 0.04
         rows[Login].append(
             {
                 "id": "l" + key,

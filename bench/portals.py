@@ -157,15 +157,24 @@ def sign_in(place: str) -> str:
     return "; ".join(f"{name}={value}" for name, value in session.cookies.items())
 
 
-def pages(places: list[Site], rounds: int) -> dict[str, list[list[float]]]:
-    """Milliseconds of each page at each site, the sites in turns."""
+def pages(places: list[Site], rounds: int, only: str) -> dict[str, list[list[float]]]:
+    """Milliseconds of each page at each site, the sites in turns; next pages where they are as long as each other."""
     found: dict[str, list[list[float]]] = {}
     for name, path in PATHS.items():
-        following = [html.fromstring(one.get(path)[1]).xpath("//a[@rel='next']/@href") for one in places]
+        if only not in name:
+            continue
         found[name] = measure(places, [path] * len(places), rounds)
+        following = [page(one, path).xpath("string(//a[@rel='next']/@href)") for one in places]
         if all(following):
-            found[f"{name}, next page"] = measure(places, [link[0] for link in following], rounds)
+            lines = {len(page(*one).xpath("//tbody/tr")) for one in zip(places, following, strict=True)}
+            if len(lines) == 1:
+                found[f"{name}, next page"] = measure(places, following, rounds)
     return found
+
+
+def page(place: Site, path: str) -> Any:
+    """The page, parsed."""
+    return html.fromstring(place.get(path)[1])
 
 
 def measure(places: list[Site], paths: list[str], rounds: int) -> list[list[float]]:
@@ -252,6 +261,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=200, help="how often each page is asked for; 0: fill only"
     )
+    parser.add_argument("--only", default="", help="pages with this in their name")
     parser.add_argument("--export", action="store_true", help="download the largest as CSV and XLSX, too")
     parser.add_argument("--job", type=int, default=0, help="carry out a bulk invite of so many")
     chosen = parser.parse_args()
@@ -265,7 +275,7 @@ def main() -> None:
             prepare(folder, where, size)
         if chosen.rounds and folders:
             sites = [stack.enter_context(site(*one)) for one in zip(folders, urls, strict=True)]
-            report(pages(sites, chosen.rounds))
+            report(pages(sites, chosen.rounds, chosen.only))
             if chosen.export:
                 for name in ("csv", "xlsx"):
                     before = sites[-1].memory()

@@ -3,8 +3,8 @@
 Everything is one range of one index of the derived rows (models/portal_list.py), so a page costs the same in a list of
 a million as in one of a hundred. Two things need a choice. A search is answered either from the words (the list is then
 in the order of the words found) or from the filter, asking each row whether it has the words: the latter where the
-filter holds few rows, because a common beginning and a rare filter would otherwise read a whole book for one line. And
-counting ends at a thousand, see `portal_counts.py`.
+filter holds few rows, or where a sample of its rows has more hits than a sample of the words; a common beginning and a
+rare filter would otherwise read a whole book for one line. And counting ends at a thousand, see `portal_counts.py`.
 
 Conditions on the derived columns are written out (`part = 'open'`), never bound: a partial index is used for nothing
 else.
@@ -31,6 +31,7 @@ from models.portal_list import LISTED, SEPARATORS, WITHOUT_EMAIL, WITHOUT_PORTAL
 
 PAGE = 50
 MOST_COUNTED = 1000
+SAMPLE = 200
 SOON = timedelta(days=7)
 LAST = "\U0010ffff"
 _SPACED = {ord(char): " " for char in SEPARATORS}
@@ -290,13 +291,38 @@ def _first_word(owner_id: str, beginning: str) -> str:
 
 
 def _by_words(view: FirmView, query: PortalQuery) -> bool:
-    """Whether a search starts from the words: where the filter holds more rows than are worth asking one by one."""
+    """Whether a search starts from the words: where it finds its page there sooner than among the filter's rows."""
     if not query.words:
         return False
-    some = (
-        filtered(view, query).with_only_columns(sa.literal_column("1").label("one")).limit(MOST_COUNTED + 1)
+    some = filtered(view, query).with_only_columns(sa.literal(1).label("one")).limit(MOST_COUNTED + 1)
+    if (db.session.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0) <= MOST_COUNTED:
+        return False
+    return not query.show or _words_find_more(view, query)
+
+
+def _words_find_more(view: FirmView, query: PortalQuery) -> bool:
+    """Of the first words found, as many or more pass the filter as of its first rows have the words."""
+    first, *others = query.words
+    found = (
+        sa.select(SearchWord.owner_id)
+        .where(found_words(view, query, first))
+        .order_by(SearchWord.word, SearchWord.owner_id)
+        .limit(SAMPLE)
+        .subquery()
     )
-    return (db.session.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0) > MOST_COUNTED
+    # An outer join is walked from its left side: from few words to their rows.
+    joined = sa.outerjoin(found, key_of(query).class_, key_of(query) == found.c.owner_id)
+    passing = filtered(view, query).with_only_columns(sa.func.count()).select_from(joined)
+    rows = filtered(view, query).with_only_columns(key_of(query).label("key")).limit(SAMPLE).subquery()
+    having = sa.select(sa.func.count()).select_from(rows)
+    for word in query.words:
+        having = having.where(has_word(rows.c.key, word))
+    for word in others:
+        passing = passing.where(has_word(found.c.owner_id, word))
+    by_words, by_rows = db.session.execute(
+        sa.select(passing.scalar_subquery(), having.scalar_subquery())
+    ).one()
+    return bool(by_words >= by_rows)
 
 
 def people_by_ids(view: FirmView, ids: Sequence[str]) -> Any:

@@ -240,6 +240,24 @@ def test_pages_hold_everybody_once_in_every_order(
         assert portal_counts.count(view, PortalQuery(show="invited")) == 61
 
 
+def test_a_rare_filter_and_a_common_beginning_are_answered_from_the_filter(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both hold more rows than are counted; a sample tells where a page is found sooner. The rows are the same."""
+    fill(world, 40)
+    write(app, sa.update(Invite).where(Invite.email.like("%9@x.example")).values(state="declined"))
+    monkeypatch.setattr(listing, "MOST_COUNTED", -1)
+    monkeypatch.setattr(listing, "SAMPLE", 4)
+    with app.app_context():
+        view = FirmView(db.session.get_one(TeamMember, world.admin_id))
+        rare, common = PortalQuery(show="declined", q="anna"), PortalQuery(show="invited", q="anna")
+        newest = [row.since for row in walk(view, rare, 2)]
+        assert len(newest) == 4
+        assert newest == sorted(newest, reverse=True)
+        assert len({row.id for row in walk(view, common, 7)}) == 36
+        assert walk(view, PortalQuery(show="declined", q="nobody"), 7) == []
+
+
 def test_next_page_by_its_link_and_a_foreign_cursor(dana: Staff, world: World) -> None:
     fill(world, 51)
     shown = dana.open("/portals?show=invited&sort=client")
@@ -303,8 +321,12 @@ def test_a_person_with_access_and_without_an_invite_is_listed_with_the_last_logi
     assert "Suspended" in dana.open("/portals").words
 
 
-def test_every_page_is_a_range_of_an_index(app: Flask, world: World) -> None:
+@pytest.mark.parametrize("most", [1000, -1], ids=["from the filter", "from the words"])
+def test_every_page_is_a_range_of_an_index(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     """SQLite's own plans: nothing is sorted and no table is read through, whatever filter, order or search."""
+    monkeypatch.setattr(listing, "MOST_COUNTED", most)
     if app.config["PORTAL"].database_url.startswith("postgresql"):
         pytest.skip("PostgreSQL plans by the number of rows: few are always read through")
     with app.app_context():
