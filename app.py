@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from flask_alembic import Alembic
 
 import background
 import commands
@@ -21,7 +20,6 @@ import tasks
 from hooks import invite_step, plugins
 from logs import init_logs
 from mail import addresses
-from models import Base
 from models.database import init_database
 from web import api, doors, health, look, portal, reports, staff
 from workflows.builtin import builtin
@@ -44,7 +42,6 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config["TESTING"] = settings.testing
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + 1024 * 1024
     init_database(app, settings.database_url)
-    _init_migrations(app)
     app.extensions["workflows"] = _workflows(settings)
     background.init_app(app)
     tasks.register(app)
@@ -66,18 +63,6 @@ def _add_pages(app: Flask) -> None:
     portal.register(app)
     api.register(app)
     reports.init_app(app)
-
-
-def _init_migrations(app: Flask) -> None:
-    """Alembic over our tables alone: Huey's own tables in the same database are not ours to drop."""
-    ours = set(Base.metadata.tables)
-    app.config["ALEMBIC"] = {"script_location": str(HOME / "migrations")}
-    app.config["ALEMBIC_CONTEXT"] = {
-        "include_name": lambda name, kind, parents: kind != "table" or name in ours,
-        "render_as_batch": True,
-        "compare_type": True,
-    }
-    Alembic(run_mkdir=False, command_name="", metadatas=Base.metadata).init_app(app)
 
 
 def _workflows(settings: config.Settings) -> Registry:

@@ -24,9 +24,13 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import psycopg
 import structlog
 from flask import Flask, current_app
+
+from later import put_off
+
+put_off("psycopg")  # Huey imports the driver on SQLite, too
+import psycopg
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from huey.consumer import Consumer, Scheduler, Worker
 from huey.serializer import SignedSerializer

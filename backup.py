@@ -24,11 +24,11 @@ from typing import IO, Any
 import click
 import fsspec
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import Flask
 
 import config
 from mail import restored
-from models import AccessState, Base, PortalAccess, StoredFile, db, unit_of_work, utc_now
+from models import AccessState, Base, PortalAccess, StoredFile, db, migrating, unit_of_work, utc_now
 
 FORMAT = 1
 _AT_ONCE = 1000  # rows
@@ -243,7 +243,8 @@ def _value(value: Any) -> Any:
 
 
 def _revision() -> str:
-    return ",".join(sorted(script.revision for script in current_app.extensions["alembic"].current()))
+    with db.engine.connect() as connection:
+        return ",".join(sorted(migrating.current(connection)))
 
 
 def _store() -> fsspec.AbstractFileSystem:

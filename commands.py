@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import Flask
 from waitress.server import create_server
 
 import background
@@ -31,6 +31,7 @@ from models import (
     Role,
     TeamMember,
     db,
+    migrating,
     unit_of_work,
     utc_now,
 )
@@ -179,27 +180,24 @@ def _about(role: Role, sees: object) -> str:
 def upgrade() -> None:
     """Migrate to head; two processes starting at once wait for each other. Raises CannotStart."""
     with _reachable():
+        if migrating.is_at_head(db.engine):
+            return
         if db.engine.dialect.name != "postgresql":
-            _alembic().upgrade()
+            migrating.alembic().upgrade()
             return
         with db.engine.connect() as connection:
             connection.execute(sa.text("SELECT pg_advisory_lock(7216001)"))
             try:
-                _alembic().upgrade()
+                migrating.alembic().upgrade()
             finally:
                 connection.execute(sa.text("SELECT pg_advisory_unlock(7216001)"))
 
 
 def _need_head() -> None:
     with _reachable():
-        heads = {script.revision for script in _alembic().heads()}
-        there = {script.revision for script in _alembic().current()}
-    if heads != there:
+        at_head = migrating.is_at_head(db.engine)
+    if not at_head:
         raise CannotStart("the database is not up to date: run `python app.py db upgrade` first")
-
-
-def _alembic() -> Any:
-    return current_app.extensions["alembic"]
 
 
 @contextlib.contextmanager

@@ -12,12 +12,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from flask_security.utils import hash_password
 
 from invites import accept
 from invites.scope import FirmView
+from later import later
 from models import (
     AccessState,
     Client,
@@ -45,8 +47,12 @@ from models import (
 )
 from models.address import parse_address
 from workflows import storage
-from workflows.esign_request.sample import engagement_letter, tax_return_summary
 from workflows.file_visibility import uploads
+
+if TYPE_CHECKING:
+    from workflows.esign_request import sample
+else:
+    sample = later("workflows.esign_request.sample")
 
 PASSWORD = "northwind-demo"  # noqa: S105  # printed at the start, and only ever valid on one's own machine
 FIRM = "Northwind Tax"
@@ -346,12 +352,12 @@ def _templates(firm: Firm) -> MessageTemplate:
 def _files(member_id: str, byron_id: str, hopper_id: str) -> None:
     """A return that Ada can open already, and engagement letters that are not visible yet."""
     for client_id, name, data, visible in (
-        (byron_id, "2025 return.pdf", tax_return_summary(FIRM, "Byron Family", 2025), True),
-        (byron_id, "Engagement letter 2026.pdf", engagement_letter(FIRM, "Byron Family", 2026), False),
+        (byron_id, "2025 return.pdf", sample.tax_return_summary(FIRM, "Byron Family", 2025), True),
+        (byron_id, "Engagement letter 2026.pdf", sample.engagement_letter(FIRM, "Byron Family", 2026), False),
         (
             hopper_id,
             "Engagement letter 2026.pdf",
-            engagement_letter(FIRM, "Hopper Compilers Inc.", 2026),
+            sample.engagement_letter(FIRM, "Hopper Compilers Inc.", 2026),
             False,
         ),
     ):

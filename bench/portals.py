@@ -39,7 +39,7 @@ from invites import bulk
 from invites.bulk import Target
 from invites.portals import PortalQuery
 from invites.scope import FirmView
-from models import JobAction, TeamMember, db, unit_of_work
+from models import JobAction, TeamMember, db, migrating, unit_of_work
 from tests.support.world import PASSWORD
 
 PATHS = {
@@ -112,7 +112,7 @@ def prepare(folder: Path, url: str | None, size: int) -> None:
     app = create_app(settings(folder, url) | {"PORTAL_TESTING": "true"})
     began = time.perf_counter()
     with app.app_context():
-        app.extensions["alembic"].upgrade()
+        migrating.alembic().upgrade()
     fill(app, size)
     with app.app_context():
         db.engine.dispose()
@@ -197,7 +197,7 @@ def job(folder: Path, url: str | None, size: int) -> None:
     """How long inviting that many clients takes, from asking to the last row."""
     app = create_app(settings(folder, url) | {"PORTAL_TESTING": "true"})
     with app.app_context():
-        app.extensions["alembic"].upgrade()
+        migrating.alembic().upgrade()
     member_id = fill(app, size, invited=False)
     with app.app_context():
         began = time.perf_counter()

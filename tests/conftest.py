@@ -29,7 +29,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page
 
-from models import db
+from models import db, migrating
 from tests.support.browser import PHONE, Screens, running_browser
 from tests.support.live import PROJECT, Live, one_process, web_and_worker
 from tests.support.postgres import Cluster, running_cluster
@@ -120,7 +120,7 @@ def _create_app(values: dict[str, Any]) -> Flask:
 def _migrate(data_dir: Path, url: str) -> None:
     app = _create_app({"PORTAL_DATA_DIR": data_dir, "DATABASE_URL": url, "PORTAL_TESTING": "true"})
     with app.app_context():
-        app.extensions["alembic"].upgrade()
+        migrating.alembic().upgrade()
     _close(app)
 
 

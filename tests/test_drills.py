@@ -22,7 +22,7 @@ from flask import Flask
 from app import create_app
 from bench.sink import Sink, running_sink
 from mail.worker import send_due
-from models import Event, Invite, Outbox, PortalAccess, db
+from models import Event, Invite, Outbox, PortalAccess, db, migrating
 from tests.support import door
 from tests.support.drill import (
     FULL,
@@ -274,7 +274,7 @@ def test_a_database_that_restarts_at_once(sink: Sink, tmp_path: Path) -> None:
         } | ONE_LINE | LEASE | sink.settings  # fmt: skip
         app = create_app(values)
         with app.app_context():
-            app.extensions["alembic"].upgrade()
+            migrating.alembic().upgrade()
         many_invites(app, number)
         begun = time.monotonic()
         with workers(values | ({"MAIL_CONNECTIONS": "4"} if FULL else {}), tmp_path) as crew:

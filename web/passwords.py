@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask_security
-import zxcvbn
 from flask_security.password_util import PasswordUtil
+
+from later import later
+
+if TYPE_CHECKING:
+    import zxcvbn
+else:
+    zxcvbn = later("zxcvbn")
 
 SHORTEST = 12
 LONGEST = 128

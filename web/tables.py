@@ -6,13 +6,19 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 from werkzeug.datastructures import FileStorage
 
+from later import later
 from models.errors import Invalid
+
+if TYPE_CHECKING:
+    import openpyxl
+    from openpyxl.utils import exceptions
+else:
+    openpyxl = later("openpyxl")
+    exceptions = later("openpyxl.utils.exceptions")
 
 MOST_ROWS = 20_000
 MOST_BYTES = 10 * 1024 * 1024
@@ -71,7 +77,14 @@ def _of_workbook(data: bytes) -> Iterator[list[str]]:
             yield from _texts(book.worksheets[0].iter_rows(values_only=True))
         finally:
             book.close()
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, IndexError, ValueError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        exceptions.InvalidFileException,
+        KeyError,
+        IndexError,
+        ValueError,
+        OSError,
+    ) as error:
         raise _wrong("This workbook can't be read. Save it again as .xlsx, or as CSV.") from error
 
 

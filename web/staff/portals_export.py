@@ -11,21 +11,26 @@ import io
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, request, stream_with_context
-from openpyxl import Workbook
 from werkzeug.wrappers import Response
 
 from invites import portals as listing
 from invites.portals import PortalQuery
 from invites.scope import FirmView
+from later import later
 from models import InviteState, db, utc_now
 from web.access_rules import permission
 from web.safe_cells import harmless
 from web.staff.common import firm_view
 from web.staff.portals import lines_of
+
+if TYPE_CHECKING:
+    import openpyxl
+else:
+    openpyxl = later("openpyxl")
 
 bp = Blueprint("staff_portals_export", __name__)
 
@@ -121,7 +126,7 @@ def _text(rows: Iterator[list[str]]) -> Iterator[str]:
 
 
 def _workbook(rows: Iterator[list[str]]) -> Iterator[bytes]:
-    book = Workbook(write_only=True)
+    book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Client portals")
     for row in rows:
         sheet.append([_legal(cell) for cell in row])

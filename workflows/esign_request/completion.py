@@ -10,23 +10,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 import structlog
 
 import config
 from invites.standing import day
+from later import later
 from models import Client, Firm, Login, Signer, SignerState, TeamMember, WorkItem, db, unit_of_work, utc_now
 from workflows import storage
-from workflows.esign_request.certificate import Evidence, SignerEvidence, TimelineEvent
 from workflows.esign_request.documents import PDF, SEALED, document_of
+from workflows.esign_request.evidence import Evidence, SignerEvidence, TimelineEvent
 from workflows.esign_request.keys import sealing_key
-from workflows.esign_request.sealing import SealedPdf, SealReport, Stamp, StampType, seal, verify
 from workflows.esign_request.signers import signers_of
 from workflows.esign_request.signing import CONSENT
 from workflows.moves import move, note
 from workflows.names import safe_name, stem_of
+
+if TYPE_CHECKING:
+    from workflows.esign_request import sealing
+else:
+    sealing = later("workflows.esign_request.sealing")
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +76,9 @@ def seal_all_pending(limit: int = 50) -> int:
     return sum(seal_pending(item_id) for item_id in waiting)
 
 
-def check_seal(item: WorkItem, sealed: bytes) -> SealReport:
+def check_seal(item: WorkItem, sealed: bytes) -> sealing.SealReport:
     """What is to be said of a sealed file of ours."""
-    return verify(sealed, sealing_key(config.current()).certificate_pem)
+    return sealing.verify(sealed, sealing_key(config.current()).certificate_pem)
 
 
 def _seal(item_id: str) -> bool:
@@ -91,7 +96,7 @@ def _seal(item_id: str) -> bool:
     client_id, name = item.client_id, safe_name(f"{stem_of(document.name)} (signed).pdf")
     data = storage.read(document)
     db.session.rollback()  # no transaction stays open while the seal is made
-    sealed = seal(data, evidence, sealing_key(config.current()), stamps, now)
+    sealed = sealing.seal(data, evidence, sealing_key(config.current()), stamps, now)
     upload = storage.receive_bytes(sealed.data, name)
     try:
         with unit_of_work():
@@ -105,7 +110,9 @@ def _seal(item_id: str) -> bool:
     return item.status == "completed"
 
 
-def _complete(item_id: str, client_id: str, upload: storage.Upload, sealed: SealedPdf, now: datetime) -> bool:
+def _complete(
+    item_id: str, client_id: str, upload: storage.Upload, sealed: sealing.SealedPdf, now: datetime
+) -> bool:
     """Keep the sealed file unless somebody else was faster."""
     item = db.session.get_one(WorkItem, item_id, populate_existing=True)
     if not is_being_sealed(item):
@@ -173,7 +180,7 @@ def _timeline(item: WorkItem, signers: Sequence[Signer], sent_by: str) -> list[T
     return events
 
 
-def _stamps(item: WorkItem, signers: Sequence[Signer], zone: str) -> list[Stamp]:
+def _stamps(item: WorkItem, signers: Sequence[Signer], zone: str) -> list[sealing.Stamp]:
     """What the typed names put onto the pages. Texts and check boxes are left free: nobody filled them in."""
     by_id = {signer.id: signer for signer in signers}
     details = item.details or {}
@@ -185,13 +192,13 @@ def _stamps(item: WorkItem, signers: Sequence[Signer], zone: str) -> list[Stamp]
         if not text or signer is None or signer.signed_at is None:
             continue
         stamps.append(
-            Stamp(
+            sealing.Stamp(
                 page=place["page"],
                 x=place["x"],
                 y=place["y"],
                 width=place["width"],
                 height=place["height"],
-                type=StampType(place["type"]),
+                type=sealing.StampType(place["type"]),
                 text=text,
                 caption=f"{signer.name}, {day(signer.signed_at, zone)}",
             )

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import sqlalchemy as sa
 
 from invites.scope import FirmView
+from later import later
 from models import Client, StoredFile, WorkItem, db
 from models.errors import Invalid, Missing, WrongState
 from workflows import storage
-from workflows.esign_request.pdf import BadPdf, PdfFacts, inspect_pdf, page_picture
 from workflows.storage import Kept, Upload
+
+if TYPE_CHECKING:
+    from workflows.esign_request import pdf
+else:
+    pdf = later("workflows.esign_request.pdf")
 
 DOCUMENT: Final = "document"
 SEALED: Final = "sealed"
@@ -32,7 +37,7 @@ PLURAL: Final = "eSign requests"
 class Document:
     """A checked document that waits for its request: an uploaded one by id, or a fresh copy."""
 
-    facts: PdfFacts
+    facts: pdf.PdfFacts
     name: str
     stored_id: str | None = None
     copy: Upload | None = None
@@ -44,7 +49,7 @@ class Document:
         return "Letter" if abs(width - 612) < 3 and abs(height - 792) < 3 else "A4"
 
 
-def check(upload: Upload, field: str = "file") -> PdfFacts:
+def check(upload: Upload, field: str = "file") -> pdf.PdfFacts:
     """Whether an upload is a PDF that can be signed; before the unit of work. Raises Invalid on `field`."""
     return _inspect(upload, field)
 
@@ -125,7 +130,7 @@ def picture(item: WorkItem, page: int, width: int) -> bytes:
     """One page (from 1) as a PNG, `width` pixels wide. Raises Missing for a page that isn't there."""
     if not 1 <= page <= page_count(item):
         raise Missing
-    return page_picture(storage.read(document_of(item)), page, width)
+    return pdf.page_picture(storage.read(document_of(item)), page, width)
 
 
 def _of(item: WorkItem, purpose: str) -> StoredFile | None:
@@ -145,8 +150,8 @@ def _find(view: FirmView, client: Client, file_id: str) -> StoredFile:
     return stored
 
 
-def _inspect(kept: Kept, field: str) -> PdfFacts:
+def _inspect(kept: Kept, field: str) -> pdf.PdfFacts:
     try:
-        return inspect_pdf(storage.read(kept))
-    except BadPdf as error:
+        return pdf.inspect_pdf(storage.read(kept))
+    except pdf.BadPdf as error:
         raise Invalid({field: [error.sentence]}) from error
