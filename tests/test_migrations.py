@@ -32,3 +32,20 @@ def test_down_to_nothing_and_up_again(app: Flask) -> None:
         assert set(sa.inspect(db.engine).get_table_names()) & set(Base.metadata.tables) == set()
         alembic.upgrade()
         assert alembic.compare_metadata() == []
+
+
+def test_the_cheap_look_agrees_with_alembic(app: Flask) -> None:
+    with app.app_context():
+        alembic = migrating.alembic()
+        assert migrating.heads() == {script.revision for script in alembic.heads()}
+        with db.engine.connect() as connection:
+            assert migrating.current(connection) == {script.revision for script in alembic.current()}
+        assert migrating.is_at_head(db.engine)
+        alembic.downgrade("base")
+        assert not migrating.is_at_head(db.engine)
+
+
+def test_an_empty_database_is_not_at_head() -> None:
+    engine = sa.create_engine("sqlite://")
+    assert not migrating.is_at_head(engine)
+    engine.dispose()
