@@ -7,7 +7,8 @@ worker) is handed to `after_commit()`.
 SQLite: WAL, foreign keys on, and writers begin with BEGIN IMMEDIATE. A transaction that reads first and writes
 later fails at once there when another writer came between, however long the busy timeout is; so a unit of work
 first ends the request's reading transaction and begins anew as a writer. Rows loaded before are loaded again, under
-the lock, when they are next touched.
+the lock, when they are next touched. The threads of one process queue up for that lock among themselves: who waits for
+it in SQLite sleeps up to a tenth of a second at a time and looks again, while others come and take it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, current_app
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy.orm import Session
 
@@ -30,6 +32,8 @@ db = SQLAlchemy()
 _WRITES = "portal_writes"
 _AFTER_COMMIT = "portal_after_commit"
 _OPEN = "portal_unit_of_work"
+_WRITER = "portal_writer"
+_WAIT = 30  # seconds, for whoever writes to SQLite at this moment
 
 
 def init_database(app: Flask, url: str) -> None:
@@ -38,7 +42,8 @@ def init_database(app: Flask, url: str) -> None:
     # The connection used last goes first: its pages and its prepared statements are at hand.
     options |= {"pool_size": 20, "max_overflow": 20, "pool_use_lifo": True}
     if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": 30, "check_same_thread": False}
+        app.extensions[_WRITER] = threading.Lock()
+        options["connect_args"] = {"timeout": _WAIT, "check_same_thread": False}
     else:
         options["connect_args"] = {"options": "-c timezone=utc", "connect_timeout": 10}
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
@@ -74,6 +79,18 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 @contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """One writer at a time in this process where the database is SQLite; who waited in vain is told so by SQLite."""
+    writer: threading.Lock | None = current_app.extensions.get(_WRITER)
+    mine = writer is not None and writer.acquire(timeout=_WAIT)
+    try:
+        yield
+    finally:
+        if writer is not None and mine:
+            writer.release()
+
+
+@contextlib.contextmanager
 def unit_of_work() -> Iterator[Session]:
     """One transaction: commit at the end, nothing kept when the block raises.
 
@@ -89,14 +106,16 @@ def unit_of_work() -> Iterator[Session]:
     session.info[_OPEN] = True
     session.info[_AFTER_COMMIT] = []
     try:
-        session.connection(execution_options={_WRITES: True})
-        yield session
-        session.flush()
-        settle_lists(session.connection())
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
+        with _turn():
+            try:
+                session.connection(execution_options={_WRITES: True})
+                yield session
+                session.flush()
+                settle_lists(session.connection())
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
     finally:
         session.info.pop(_OPEN)
         callbacks = session.info.pop(_AFTER_COMMIT)
