@@ -36,6 +36,12 @@ class ClientsQuery(ListQuery):
     external_id = fields.String(load_default=None)
 
 
+STANDINGS = [
+    "no_email", "suspended", "active", "bounced", "mail_failed", "expired", "invited", "declined", "removed", "revoked",
+    "no_invite",
+]  # fmt: skip
+
+
 class InvitesQuery(ListQuery):
     """Invites by client, address, state, standing, or the beginning of name or address."""
 
@@ -48,7 +54,10 @@ class InvitesQuery(ListQuery):
             error="Choose pending, accepted, declined or revoked.",
         ),
     )
-    standing = fields.String(load_default=None)
+    standing = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STANDINGS, error=f"Choose one of {', '.join(STANDINGS)}."),
+    )
     q = fields.String(load_default=None)
 
 

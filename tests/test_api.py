@@ -14,9 +14,23 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from models import ApiToken, Invite, StoredFile, TeamMember, WorkItem, db, unit_of_work, utc_now
+from invites.standing import StandingKey
+from models import (
+    ApiToken,
+    Invite,
+    Outbox,
+    PortalAccess,
+    StoredFile,
+    TeamMember,
+    WorkItem,
+    db,
+    unit_of_work,
+    utc_now,
+)
 from models.api_token import hash_of_token
 from models.database import statements
+from schemas.api import STANDINGS
+from tests.portal import invite
 from tests.support.world import World, give_access, mails, make_client, make_world
 from workflows.esign_request.sample import engagement_letter
 
@@ -205,7 +219,46 @@ def test_invites_life(app: Flask, api: Caller, byron: str, time_machine: Any) ->
     ):
         assert len(api("GET", f"/invites?{query}").get_json()["items"]) == count, query
     problem(api("GET", "/invites?state=wrong"), 422, "invalid")
+    problem(api("GET", "/invites?standing=wrong"), 422, "invalid")
     problem(api("GET", "/invites?stat=pending"), 422, "invalid")
+
+
+def test_invites_by_standing_fill_their_pages(app: Flask, api: Caller, world: World, byron: str) -> None:
+    """The page is cut after the filter, not before: who asks for one declined invite gets it, however old."""
+    assert list(StandingKey) == STANDINGS
+    made = {}
+    for name in ("declined", "expired", "bounced", "active", "ended", "invited"):
+        email = f"{name}@x.example"
+        if name in {"active", "ended"}:
+            give_access(world, byron, email)
+        made[name] = invite(world, byron, email) if name not in {"active", "ended"} else ""
+    hour = timedelta(hours=1)
+    with app.app_context(), unit_of_work() as session:
+        of = Invite.email
+        over = utc_now() - hour
+        session.execute(
+            sa.update(Invite).where(of == "declined@x.example").values(state="declined", ended_at=over)
+        )
+        session.execute(sa.update(Invite).where(of == "expired@x.example").values(expires_at=over))
+        session.execute(
+            sa.update(Outbox).where(Outbox.to_email == "bounced@x.example").values(state="bounced")
+        )
+        session.execute(
+            sa.update(PortalAccess).where(PortalAccess.email == "ended@x.example").values(ends_at=over)
+        )
+        for email in ("active@x.example", "ended@x.example"):  # accepted, so that an invite is there
+            session.add(
+                Invite(
+                    firm_id=world.firm_id, client_id=byron, email=email, email_display=email, workflow="client-record",
+                    state="accepted", ended_at=over, invited_by_id=world.admin_id, expires_at=utc_now() + hour,
+                )
+            )  # fmt: skip
+    for standing in ("declined", "expired", "bounced", "invited", "active", "removed"):
+        page = api("GET", f"/invites?standing={standing}&limit=1").get_json()
+        name = "ended" if standing == "removed" else standing
+        assert [one["email"] for one in page["items"]] == [f"{name}@x.example"], standing
+        assert page["items"][0]["standing"] == standing
+        assert page["next_cursor"] is None
 
 
 def test_all_bad_is_refused_whole(app: Flask, api: Caller, byron: str) -> None:

@@ -13,6 +13,7 @@ from flask import Flask
 
 from invites import access as accesses
 from invites import records
+from invites.portal_standing import person_stands
 from invites.standing import StandingKey, standings_of
 from models import (
     Client,
@@ -211,7 +212,8 @@ def test_the_rows_agree_with_the_standing_whatever_happens(app: Flask, world: Wo
             )
         elif kind == 2:
             state = chance.choice(["active", "suspended", "removed"])
-            write(app, sa.update(PortalAccess).values(state=state, changed_at=now))
+            ends = chance.choice([None, now - timedelta(hours=1), now + timedelta(days=1)])
+            write(app, sa.update(PortalAccess).values(state=state, ends_at=ends, changed_at=now))
         elif kind == 3:
             seen = chance.choice([None, now])
             write(app, sa.update(PortalAccess).values(last_login_at=seen))
@@ -238,9 +240,14 @@ def agree(app: Flask, client_id: str) -> None:
         for row in db.session.scalars(sa.select(PortalPerson)):
             standing = found.get((row.client_id, row.email))
             key = standing.key if standing else StandingKey.NO_INVITE
+            others = [one for one in StandingKey if one is not key]
+            is_key = sa.select(PortalPerson.id).where(PortalPerson.id == row.id)
+            assert db.session.scalar(is_key.where(person_stands(key, utc_now())))
+            assert not any(db.session.scalar(is_key.where(person_stands(one, utc_now()))) for one in others)
             if key is StandingKey.EXPIRED:
                 key = StandingKey.INVITED
-            assert same.get(row.stage, row.stage) == key.value
+            if row.access_ends_at is None or row.access_ends_at > utc_now():
+                assert same.get(row.stage, row.stage) == key.value
             if standing and standing.invite:
                 assert row.invite_id == standing.invite.id
             if standing and standing.access:

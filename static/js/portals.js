@@ -18,6 +18,13 @@ function tell() {
 if (all && page) {
   form.addEventListener("change", (event) => {
     if (event.target === page) for (const box of boxes) box.checked = page.checked;
+    if (event.target === all) {
+      // All that match are these rows, too. Their boxes are off then, so what is posted stays `all`.
+      for (const box of boxes) {
+        if (all.checked) box.dataset.was = box.checked;
+        box.checked = all.checked || box.dataset.was === "true";
+      }
+    }
     tell();
   });
   window.addEventListener("pageshow", tell); // the browser brings ticked boxes back

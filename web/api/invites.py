@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from invites import access_until, change_address, lifecycle
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
+from invites.portal_standing import invitee_stands
+from invites.standing import StandingKey
 from invites.step import RECORD
-from models import Invite, InviteState, unit_of_work
+from models import Invite, InviteState, unit_of_work, utc_now
 from models.address import BadAddress, parse_address
 from schemas.answers import InviteAnswer, InviteResultsAnswer, page_of
 from schemas.api import DryRunQuery, InvitesQuery
@@ -59,15 +61,14 @@ class Invites(Call):
             statement = statement.where(Invite.email == _key(query["email"]))
         if query["state"] is not None:
             statement = statement.where(Invite.state == InviteState(query["state"]))
+        if query["standing"] is not None:
+            statement = statement.where(invitee_stands(StandingKey(query["standing"]), utc_now()))
         if query["q"]:
             beginning = query["q"].strip().lower()
             by_name = sa.func.lower(Invite.name).startswith(beginning, autoescape=True)
             statement = statement.where(sa.or_(Invite.email.startswith(beginning, autoescape=True), by_name))
         rows, cursor = page(statement, Invite.id, query)
-        shown = answers.invites([invite.id for invite in rows])
-        if query["standing"] is not None:
-            shown = [invite for invite in shown if invite["standing"] == query["standing"]]
-        return {"items": shown, "next_cursor": cursor}
+        return {"items": answers.invites([invite.id for invite in rows]), "next_cursor": cursor}
 
 
 @blp.route("/invites/<invite_id>")
