@@ -94,7 +94,7 @@ def add(
          "expires_at": now + timedelta(hours=chance.randrange(-2000, 700)), "expires_in_days": 30, "generation": 1,
          "sends": 1, "ended_reason": "", "extra": {}}
     )  # fmt: skip
-    mail = "bounced" if state == "pending" and chance.random() < 0.06 else "sent"
+    mail = "bounced" if state == "pending" and chance.random() < 0.12 else "sent"
     rows[Outbox].append(
         {"id": "o" + key, "firm_id": firm_id, "kind": "invite", "to_email": email, "invite_id": "i" + key,
          "generation": 1, "state": mail, "due_at": now, "created_at": made, "params": {}}
@@ -114,5 +114,6 @@ def add(
         rows[PortalAccess].append(
             {"id": "a" + key, "firm_id": firm_id, "client_id": "c" + key, "portal_user_id": "u" + key,
              "contact_id": "k" + key, "email": email, "state": "removed" if gone else "active", "scope": "portal",
-             "accepted_at": made, "changed_at": made, "last_login_at": made if chance.random() < 0.9 else None}
+             "accepted_at": made, "changed_at": made, "last_login_at": made if chance.random() < 0.9 else None,
+             "ends_at": now - timedelta(days=number % 300) if chance.random() < 0.04 else None}
         )  # fmt: skip

@@ -53,6 +53,7 @@ PATHS = {
     "bounced": "/portals?show=bounced",
     "declined": "/portals?show=declined",
     "removed": "/portals?show=removed",
+    "access ended": "/portals?show=ended",
     "no e-mail": "/portals?show=no-email",
     "without": "/portals?tab=without",
     "search, one letter": "/portals?q=a",
@@ -158,23 +159,29 @@ def sign_in(place: str) -> str:
 
 
 def pages(places: list[Site], rounds: int, only: str) -> dict[str, list[list[float]]]:
-    """Milliseconds of each page at each site, the sites in turns; next pages where they are as long as each other."""
+    """Milliseconds of each page at each site, the sites in turns."""
     found: dict[str, list[list[float]]] = {}
     for name, path in PATHS.items():
         if only not in name:
             continue
-        found[name] = measure(places, [path] * len(places), rounds)
-        following = [page(one, path).xpath("string(//a[@rel='next']/@href)") for one in places]
+        first = [page(one, path) for one in places]
+        found[label(name, first)] = measure(places, [path] * len(places), rounds)
+        following = [one.xpath("string(//a[@rel='next']/@href)") for one in first]
         if all(following):
-            lines = {len(page(*one).xpath("//tbody/tr")) for one in zip(places, following, strict=True)}
-            if len(lines) == 1:
-                found[f"{name}, next page"] = measure(places, following, rounds)
+            second = [page(*one) for one in zip(places, following, strict=True)]
+            found[label(f"{name}, next page", second)] = measure(places, following, rounds)
     return found
 
 
 def page(place: Site, path: str) -> Any:
     """The page, parsed."""
     return html.fromstring(place.get(path)[1])
+
+
+def label(name: str, shown: list[Any]) -> str:
+    """The name, and how many lines each site's page has, where they differ: a page costs what its lines cost."""
+    lines = [len(one.xpath("//tbody/tr")) for one in shown]
+    return name if len(set(lines)) == 1 else f"{name} ({' and '.join(map(str, lines))} lines)"
 
 
 def measure(places: list[Site], paths: list[str], rounds: int) -> list[list[float]]:
@@ -221,7 +228,7 @@ def report(found: dict[str, list[list[float]]]) -> None:
         first, last = sites[0], sites[-1]
         worst = max(worst, p99(last) / p99(first))
         print(
-            f"{name:32} p50 {statistics.median(first):6.1f} -> {statistics.median(last):6.1f} ms   "
+            f"{name:56} p50 {statistics.median(first):6.1f} -> {statistics.median(last):6.1f} ms   "
             f"p99 {p99(first):6.1f} -> {p99(last):6.1f} ms   x {p99(last) / p99(first):.2f}"
         )
     print(f"the worst ratio of p99: {worst:.2f}")

@@ -31,7 +31,7 @@ from models.portal_list import LISTED, SEPARATORS, WITHOUT_EMAIL, WITHOUT_PORTAL
 
 PAGE = 50
 MOST_COUNTED = 1000
-SAMPLE = 200
+SAMPLE = 64
 SOON = timedelta(days=7)
 LAST = "\U0010ffff"
 _SPACED = {ord(char): " " for char in SEPARATORS}

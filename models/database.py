@@ -45,7 +45,9 @@ def init_database(app: Flask, url: str) -> None:
         app.extensions[_WRITER] = threading.Lock()
         options["connect_args"] = {"timeout": _WAIT, "check_same_thread": False}
     else:
-        options["connect_args"] = {"options": "-c timezone=utc", "connect_timeout": 10}
+        # Our pages read a few rows of many: starting parallel workers or a compiler costs more than all of the reading.
+        settings = "-c timezone=utc -c max_parallel_workers_per_gather=0 -c jit=off"
+        options["connect_args"] = {"options": settings, "connect_timeout": 10}
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
     db.init_app(app)
     # The library also closes asynchronous sessions, on a thread made for each context: 0.3 ms, and we have none.
