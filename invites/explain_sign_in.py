@@ -20,16 +20,15 @@ def sign_in_chain(
     zone: str,
     now: datetime,
     invite: Invite | None = None,
+    bounced: bool = False,
 ) -> Explanation:
     """The chain for signing in: pure.
 
     `known_as` is the address on the record as people see it, `locked_minutes` how long wrong passwords keep it locked
-    still (0: it isn't).
+    still (0: it isn't); `bounced`: the invite's mail came back.
     """
     if login is None or access is None:
-        pending = invite is not None and invite.state is InviteState.PENDING
-        text = "There is no login yet: it is made when the invite is accepted."
-        return Explanation((Step("has_login", False, text, Fix.RESEND if pending else Fix.INVITE),))
+        return Explanation((_no_login(invite, bounced, now),))
     return Explanation(
         (
             Step("has_login", True, f"Has a login since {day(login.created_at, zone)}."),
@@ -40,6 +39,20 @@ def sign_in_chain(
             _may_enter(access, now, zone),
         )
     )
+
+
+def _no_login(invite: Invite | None, bounced: bool, now: datetime) -> Step:
+    text, fix = "There is no login yet: it is made when the invite is accepted.", Fix.RESEND
+    if invite is None or invite.state is not InviteState.PENDING:
+        fix = Fix.INVITE
+    elif bounced:
+        text, fix = (
+            "There is no login yet: the invite's mail came back from this address.",
+            Fix.CHANGE_ADDRESS,
+        )
+    elif invite.access_is_over(now):
+        text, fix = "There is no login yet, and the access that was offered has ended.", Fix.CHANGE_DATE
+    return Step("has_login", False, text, fix)
 
 
 def _address(known_as: str, login: Login) -> Step:

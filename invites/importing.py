@@ -21,6 +21,7 @@ NEEDED = ("client", "contact", "email")
 LONGEST = {"client": 200, "contact": 200, "external_id": 120}
 ADDED, THERE, REFUSED = "added", "there already", "refused"
 OUTCOMES = (ADDED, THERE, REFUSED)
+TWICE = "twice in this file"
 AT_A_TIME = 500
 
 
@@ -45,7 +46,7 @@ def import_rows(
     cleaned = [{key: (row.get(key) or "").strip() for key in (*NEEDED, "external_id")} for row in rows]
     clients = _known_clients(firm, cleaned)
     hidden = _hidden(view, clients)
-    added: set[str] = set()
+    added: set[str] = set()  # ids of clients and contacts
     for row in cleaned:
         yield _import_row(firm, clients, hidden, added, row, view)
 
@@ -118,14 +119,17 @@ def _import_row(
         if view is not None and view.member.sees is Sees.ASSIGNED:
             db.session.add(ClientAssignment(client_id=client.id, team_member_id=view.member.id))
         clients[key] = client
-    elif not (row["contact"] or address) or any(
-        _is_known(contact, row["contact"], address) for contact in client.contacts
-    ):
-        return Line(THERE)
+    elif not (row["contact"] or address):
+        return Line(THERE, TWICE if client.id in added else "")
+    else:
+        known = [contact for contact in client.contacts if _is_known(contact, row["contact"], address)]
+        if known:
+            return Line(THERE, TWICE if all(contact.id in added for contact in known) else "")
     if row["contact"] or address:
         contact_id = new_id()
         if client.id not in added:  # one that comes with its client is told by the client's line
             _tell(client, "contact_added", view, contact_id=contact_id)
+        added.add(contact_id)
         client.contacts.append(
             Contact(
                 id=contact_id,

@@ -344,6 +344,12 @@ def test_wrong_address_no_password_switched_off(app: Flask, dana: Staff, byron: 
     assert button(panel_of(dana, byron, app, ADA)) == "Invite"
     invite(world, byron, ADA)
     assert button(panel_of(dana, byron, app, ADA)) == "Resend invite"
+    change(app, Outbox, state="bounced")
+    assert button(panel_of(dana, byron, app, ADA)) == "Change address"
+    change(app, Outbox, state="sent")
+    over = utc_now() - timedelta(hours=1)
+    change(app, Invite, access_ends_at=over, expires_at=over)
+    assert button(panel_of(dana, byron, app, ADA)) == "Change the date"
     give_access(world, byron, ADA)
     shown = panel_of(dana, byron, app, ADA)
     assert "Nothing stands in the way" in shown.words

@@ -162,7 +162,8 @@ def test_a_file_is_looked_at_then_imported(app: Flask, dana: Staff, world: World
     assert "2 can't be read and are left out" in looked.words
     assert "6 Nobody no@x.example Left out the client has no name" in looked.words
     assert "7 Bad Bad not an address Left out" in looked.words
-    assert "5 Hopper Grace grace@hopper.example There already" in looked.words
+    assert "5 Hopper Grace grace@hopper.example There already twice in this file" in looked.words
+    assert "2 Byron Family Ada Byron ADA@x.example There already Line 5" in looked.words
     assert set(clients(app)) == {"Byron Family"}  # nothing is written by looking
     done = looked.press(action="/portals/import/")
     assert "Importing 6 lines" in done.words

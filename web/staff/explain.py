@@ -14,6 +14,7 @@ from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, Recipient
 from invites.scope import FirmView
+from invites.standing import StandingKey
 from models import (
     Client,
     InviteState,
@@ -115,7 +116,10 @@ def sign_in(client_id: str, key: str) -> str:
     login: Login | None = access.portal_user.login if access else None
     seconds = limits.locked_seconds("login", login.email) if login else 0
     zone, minutes = view.member.firm.time_zone, -(-seconds // 60)
-    found = sign_in_chain(line.email, login, access, minutes, zone, utc_now(), line.standing.invite)
+    bounced = line.standing.key is StandingKey.BOUNCED
+    found = sign_in_chain(
+        line.email, login, access, minutes, zone, utc_now(), line.standing.invite, bounced=bounced
+    )
     step = found.broken
     action = _action(step.fix, client, line, None, None) if step and step.fix else None
     return page(
