@@ -201,14 +201,41 @@ def page_of(
     view: FirmView, query: PortalQuery, cursor: str = "", size: int = PAGE
 ) -> tuple[list[Any], str | None]:
     """One page of rows with their clients, and the cursor of the next one. Raises Missing for a foreign cursor."""
-    by_words, after = _read(cursor) if cursor else (_by_words(view, query), None)
-    words = query.words
-    if by_words and not words:
-        raise Missing()
+    statement, columns, by_words = _range(view, query, cursor)
     if query.without:
         related = joinedload(PortalClient.client).selectinload(Client.contacts)
     else:
         related = joinedload(PortalPerson.client)
+    found = (
+        db.session.execute(statement.add_columns(*columns).limit(size + 1).options(related)).unique().all()
+    )
+    rows = [row for row, *_ in found[:size]]
+    if len(found) <= size:
+        return rows, None
+    _, first, key = found[size - 1]
+    return rows, _pack(by_words, first, key)
+
+
+def cells_of(
+    view: FirmView, query: PortalQuery, cursor: str, size: int, cells: Sequence[Any], joins: Sequence[Any]
+) -> tuple[Sequence[Any], str | None]:
+    """So many rows as plain columns, and the cursor of what follows. Each of `joins` is there or not."""
+    statement, columns, by_words = _range(view, query, cursor)
+    for table, condition in joins:
+        statement = statement.outerjoin(table, condition)
+    statement = statement.with_only_columns(*cells, *columns, maintain_column_froms=True)
+    found = db.session.execute(statement.limit(size + 1)).all()
+    if len(found) <= size:
+        return found, None
+    first, key = found[size - 1][-2:]
+    return found[:size], _pack(by_words, first, key)
+
+
+def _range(view: FirmView, query: PortalQuery, cursor: str) -> tuple[Any, list[Any], bool]:
+    """The rows after the cursor in their order, the two columns of that order, whether the words decide it."""
+    by_words, after = _read(cursor) if cursor else (_by_words(view, query), None)
+    if by_words and not query.words:
+        raise Missing()
     if by_words:
         statement, columns, descending = _found(view, query), [SearchWord.word, SearchWord.owner_id], False
     else:
@@ -218,15 +245,11 @@ def page_of(
         edge = sa.tuple_(*(_literal(part, column) for part, column in zip(after, columns, strict=True)))
         here = sa.tuple_(*columns)
         statement = statement.where(here < edge if descending else here > edge)
-    order = [column.desc() if descending else column for column in columns]
-    statement = statement.order_by(*order).limit(size + 1).options(related)
-    rows = list(db.session.scalars(statement).unique())
-    if len(rows) <= size:
-        return rows, None
-    last = rows[size - 1]
-    key = getattr(last, key_of(query).key)
-    first = _first_word(key, words[0]) if by_words else getattr(last, query.order.column.key)
-    return rows[:size], _pack(by_words, first, key)
+    return (
+        statement.order_by(*[column.desc() if descending else column for column in columns]),
+        columns,
+        by_words,
+    )
 
 
 def filtered(view: FirmView, query: PortalQuery) -> Any:
@@ -282,12 +305,6 @@ def found_words(view: FirmView, query: PortalQuery, beginning: str) -> Condition
     return sa.and_(
         SearchWord.firm_id == view.firm_id, SearchWord.kind == kind, _begins(SearchWord.word, beginning)
     )
-
-
-def _first_word(owner_id: str, beginning: str) -> str:
-    first = sa.func.min(SearchWord.word)
-    words = sa.select(first).where(SearchWord.owner_id == owner_id, _begins(SearchWord.word, beginning))
-    return db.session.scalar(words) or beginning
 
 
 def _by_words(view: FirmView, query: PortalQuery) -> bool:

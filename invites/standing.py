@@ -29,6 +29,7 @@ from models import (
     db,
     utc_now,
 )
+from models.columns import AccessColumns, InviteColumns, MailColumns
 
 
 class StandingKey(StrEnum):
@@ -122,42 +123,52 @@ def decide(
     zone: str,
 ) -> Standing:
     """The standing that follows from these rows: pure, so that every line of the table is a test."""
-    key = StandingKey
-
-    def stands(which: StandingKey, label: str) -> Standing:
-        return Standing(which, label, access=access, invite=invite, mail=mail, until=until)
-
+    key, label = word_of(email, access, invite, mail, now, zone)
+    if not email:
+        return Standing(key, label)
     inside = access is not None and access.state is not AccessState.REMOVED and not access.has_ended(now)
     ends_at = access.ends_at if access is not None and inside else None
     if invite is not None and invite.state is InviteState.PENDING:
         ends_at = ends_at or invite.access_ends_at
     until = day(ends_at, zone) if ends_at else ""
+    return Standing(key, label, access=access, invite=invite, mail=mail, until=until)
 
+
+def word_of(
+    email: str | None,
+    access: PortalAccess | AccessColumns | None,
+    invite: Invite | InviteColumns | None,
+    mail: Outbox | MailColumns | None,
+    now: datetime,
+    zone: str,
+) -> tuple[StandingKey, str]:
+    """The word of these rows, and its label for people."""
+    key = StandingKey
     if not email:
-        return Standing(key.NO_EMAIL, "No e-mail")
+        return key.NO_EMAIL, "No e-mail"
     if access is not None and access.state is AccessState.SUSPENDED:
-        return stands(key.SUSPENDED, "Suspended")
+        return key.SUSPENDED, "Suspended"
     if access is not None and access.is_active(now):
         if access.last_login_at is None:
-            return stands(key.ACTIVE, "Joined, not logged in since")
-        return stands(key.ACTIVE, f"Last login {day(access.last_login_at, zone)}")
+            return key.ACTIVE, "Joined, not logged in since"
+        return key.ACTIVE, f"Last login {day(access.last_login_at, zone)}"
     if access is not None and access.ends_at is not None and access.has_ended(now):
-        return stands(key.REMOVED, f"Access ended {day(access.ends_at, zone)}")
+        return key.REMOVED, f"Access ended {day(access.ends_at, zone)}"
     if invite is not None and invite.state is InviteState.PENDING:
         if mail is not None and mail.state is MailState.BOUNCED:
-            return stands(key.BOUNCED, "Mail bounced")
+            return key.BOUNCED, "Mail bounced"
         if mail is not None and mail.state is MailState.FAILED:
-            return stands(key.MAIL_FAILED, "Mail not sent")
+            return key.MAIL_FAILED, "Mail not sent"
         if invite.expires_at <= now:
-            return stands(key.EXPIRED, "Invite expired")
-        return stands(key.INVITED, _ago(invite.created_at, now, zone))
+            return key.EXPIRED, "Invite expired"
+        return key.INVITED, _ago(invite.created_at, now, zone)
     if invite is not None and invite.state is InviteState.DECLINED:
-        return stands(key.DECLINED, "Declined")
+        return key.DECLINED, "Declined"
     if access is not None and access.state is AccessState.REMOVED:
-        return stands(key.REMOVED, "Access removed")
+        return key.REMOVED, "Access removed"
     if invite is not None and invite.state is InviteState.REVOKED:
-        return stands(key.REVOKED, "Invite revoked")
-    return stands(key.NO_INVITE, "No invite sent")
+        return key.REVOKED, "Invite revoked"
+    return key.NO_INVITE, "No invite sent"
 
 
 def standings(client: Client, emails: Iterable[str | None], zone: str) -> dict[str | None, Standing]:

@@ -21,6 +21,7 @@ from languages import SOURCE
 from mail.addresses import sender_domain
 from mail.sealed import seal
 from models import Invite, MailKind, MailState, Outbox, Switch, after_commit, db, insert_rows, new_id, utc_now
+from models.columns import MailColumns
 from models.errors import Missing, WrongState
 from models.outbox import REMINDERS
 
@@ -237,7 +238,7 @@ def tells_delivery(mail: Any = Outbox) -> sa.ColumnElement[bool]:
     return sa.or_(mail.kind == MailKind.INVITE, lives)
 
 
-def delivery_text(row: Outbox, paused: RelayPause | None = None) -> str:
+def delivery_text(row: Outbox | MailColumns, paused: RelayPause | None = None) -> str:
     """Where a mail is, in words for staff. `paused` is `relay_pause()`, asked once for a page."""
     match row.state:
         case MailState.QUEUED | MailState.SENDING:

@@ -45,6 +45,16 @@ class Scope(enum.StrEnum):
     ITEMS = "items"
 
 
+def lets_in(state: AccessState, ends_at: datetime | None, now: datetime) -> bool:
+    """Whether an access lets its person in at `now`."""
+    return state is AccessState.ACTIVE and (ends_at is None or ends_at > now)
+
+
+def is_over(state: AccessState, ends_at: datetime | None, now: datetime) -> bool:
+    """Whether nothing but its date ended an access, at `now`."""
+    return state is AccessState.ACTIVE and ends_at is not None and ends_at <= now
+
+
 class PortalAccess(Base):
     """Portal user x client. Whether it lets somebody in is asked with `is_active`, never by the state alone."""
 
@@ -75,7 +85,7 @@ class PortalAccess(Base):
     @hybrid_method
     def is_active(self, now: datetime) -> bool:
         """Lets the person in at `now`."""
-        return self.state is AccessState.ACTIVE and (self.ends_at is None or self.ends_at > now)
+        return lets_in(self.state, self.ends_at, now)
 
     @is_active.inplace.expression  # type: ignore[attr-defined]  # SQLAlchemy types it as a plain function
     @classmethod
@@ -85,7 +95,7 @@ class PortalAccess(Base):
     @hybrid_method
     def has_ended(self, now: datetime) -> bool:
         """Its date is over at `now`, and nothing but the date ended it."""
-        return self.state is AccessState.ACTIVE and self.ends_at is not None and self.ends_at <= now
+        return is_over(self.state, self.ends_at, now)
 
     @has_ended.inplace.expression  # type: ignore[attr-defined]
     @classmethod

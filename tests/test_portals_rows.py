@@ -12,8 +12,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from invites import access as accesses
-from invites import records
+from invites import portal_export, records
+from invites import portals as listing
 from invites.portal_standing import person_stands
+from invites.portals import PortalQuery
+from invites.scope import FirmView
 from invites.standing import StandingKey, standings_of
 from models import (
     Client,
@@ -36,6 +39,7 @@ from models.database import statements
 from models.portal_list import SEPARATORS
 from tests.portal import invite, view_of
 from tests.support.world import World, give_access, make_client, make_world
+from web.staff.portals import PortalLine, lines_of
 
 ADA, WILL = "ada@byron.example", "will@byron.example"
 
@@ -252,6 +256,20 @@ def agree(app: Flask, client_id: str) -> None:
                 assert row.invite_id == standing.invite.id
             if standing and standing.access:
                 assert row.access_id == standing.access.id
+        view, query = FirmView(member), PortalQuery()
+        lines = lines_of(view, listing.page_of(view, query)[0])
+        pieces = list(portal_export.people(view, query, 1))
+        assert max(len(piece) for piece in pieces) <= 1
+        assert [
+            (line.email, line.standing, line.delivery, line.invited_by) for piece in pieces for line in piece
+        ] == [said(line) for line in lines]
+
+
+def said(line: PortalLine) -> tuple[str, str, str, str]:
+    """What the page says of a row."""
+    invite = line.standing.invite
+    by = invite.invited_by.name if invite else ""
+    return line.row.email_display or "", line.standing.label, line.delivery, by
 
 
 def test_two_at_one_client_at_once_and_many_in_one_go(app: Flask, world: World) -> None:

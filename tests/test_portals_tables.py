@@ -7,6 +7,8 @@ import importlib
 import io
 import tracemalloc
 import zipfile
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import openpyxl
@@ -23,6 +25,7 @@ from models import (
     Event,
     Job,
     JobItem,
+    LoginSession,
     TeamMember,
     db,
     unit_of_work,
@@ -91,7 +94,8 @@ def test_cells_that_begin_a_formula(cell: str) -> None:
 def test_the_export_reads_page_by_page_and_keeps_nothing(
     app: Flask, dana: Staff, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("web.staff.portals_export"), "CHUNK", 100)
+    for name, small_one in (("CHUNK", 100), ("PIECE", 1024)):
+        monkeypatch.setattr(importlib.import_module("web.staff.portals_export"), name, small_one)
 
     def grow(begin: int, end: int) -> None:
         now = utc_now()
@@ -120,6 +124,36 @@ def test_the_export_reads_page_by_page_and_keeps_nothing(
     grow(300, 3000)
     assert peak() < 2 * small
     assert len(text(dana, "/portals/export.csv?tab=without")) == 3001
+
+
+def test_what_is_too_long_for_a_sheet_goes_on_in_the_next(
+    dana: Staff, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("web.staff.portals_export"), "MOST_ROWS", 2)
+    for number in range(3):
+        make_client(world, f"C{number}\x01", external_id=str(number))
+    data = dana.client.get("/portals/export.xlsx?tab=without").get_data()
+    sheets = openpyxl.load_workbook(io.BytesIO(data)).worksheets
+    assert [sheet.title for sheet in sheets] == ["Client portals", "Client portals 2"]
+    rows = [[[cell.value for cell in row[:2]] for row in sheet.iter_rows()] for sheet in sheets]
+    assert rows[0] == [["Client", "External id"], ["C0", "0"], ["C1", "1"]]
+    assert rows[1][0] == ["Client", "External id"]
+    assert ["C2", "2"] in rows[1]
+
+
+@pytest.mark.parametrize(("kind", "read"), [("csv", text), ("xlsx", workbook)])
+def test_an_export_after_a_pause_is_whole(
+    app: Flask, dana: Staff, world: World, kind: str, read: Callable[[Staff, str], list[list[Any]]]
+) -> None:
+    """The request then keeps the session's time last seen, which ends what the view had read."""
+    for number in range(3):
+        invite(
+            world, make_client(world, f"C{number}", ("Ada", f"a{number}@x.example")), f"a{number}@x.example"
+        )
+    assert len(read(dana, f"/portals/export.{kind}")) == 4
+    with app.app_context(), unit_of_work() as session:
+        session.execute(sa.update(LoginSession).values(seen_at=utc_now() - timedelta(minutes=10)))
+    assert len(read(dana, f"/portals/export.{kind}")) == 4
 
 
 def send(dana: Staff, data: bytes, name: str = "clients.csv") -> Shown:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,15 +18,14 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, request, stream_with_context
 from werkzeug.wrappers import Response
 
-from invites import portals as listing
+from invites import portal_export
 from invites.portals import PortalQuery
 from invites.scope import FirmView
 from later import later
-from models import InviteState, db, utc_now
+from models import TeamMember, db, utc_now
 from web.access_rules import permission
 from web.safe_cells import harmless
 from web.staff.common import firm_view
-from web.staff.portals import lines_of
 
 if TYPE_CHECKING:
     import openpyxl
@@ -36,6 +36,8 @@ bp = Blueprint("staff_portals_export", __name__)
 
 CHUNK = 1000
 PIECE = 64 * 1024
+MOST_ROWS = 1_000_000  # of a sheet; Excel's own limit is 1,048,576
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f]")  # a workbook can't hold them
 WITH = (
     "Client",
     "Person",
@@ -59,7 +61,7 @@ TYPES = {
 def export(kind: str) -> Response:
     """All rows that match the page's filter and search."""
     view, query = firm_view(), PortalQuery.read(request.args)
-    rows = table(view, query)
+    rows = table(view.member.id, query)
     body = _workbook(rows) if kind == "xlsx" else _text(rows)
     answer = Response(stream_with_context(body), mimetype=TYPES[kind])
     day = utc_now().astimezone(ZoneInfo(view.member.firm.time_zone)).date()
@@ -69,47 +71,43 @@ def export(kind: str) -> Response:
     return answer
 
 
-def table(view: FirmView, query: PortalQuery) -> Iterator[list[str]]:
-    """The heading and every row that matches, each cell harmless."""
+def table(member_id: str, query: PortalQuery) -> Iterator[list[str]]:
+    """The heading and every row that matches, each cell harmless.
+
+    It runs when the view is over: what the view read is gone with its database session by then (and anew expired where
+    the request kept the session's time last seen), so the member is read again.
+    """
+    view = FirmView(db.session.get_one(TeamMember, member_id))
     yield [harmless(cell) for cell in (WITHOUT if query.without else WITH)]
-    cursor: str | None = ""
-    while cursor is not None:
-        rows, cursor = listing.page_of(view, query, cursor, CHUNK)
-        found = list(_without(rows) if query.without else _with(view, rows))
-        for cells in found:
-            yield [harmless(cell) for cell in cells]
-        for row in rows:  # or the session holds every row that was ever read; the member's own rows stay
-            db.session.expunge(row)
-        db.session.rollback()
+    for cells in _without(view, query) if query.without else _with(view, query):
+        yield [harmless(cell) for cell in cells]
 
 
-def _with(view: FirmView, rows: list[Any]) -> Iterator[list[str]]:
+def _with(view: FirmView, query: PortalQuery) -> Iterator[tuple[str, ...]]:
     zone = ZoneInfo(view.member.firm.time_zone)
-    for line in lines_of(view, rows):
-        row, invite = line.row, line.standing.invite
-        waits = invite is not None and invite.state is InviteState.PENDING
-        yield [
-            row.client.name,
-            row.name,
-            row.email_display or "",
-            line.standing.label,
-            _day(invite.created_at if invite else None, zone),
-            invite.invited_by.name if invite else "",
-            _day(invite.expires_at if invite and waits else None, zone),
-            line.delivery,
-            _day(row.last_login_at, zone),
-        ]
+    for piece in portal_export.people(view, query, CHUNK):
+        for line in piece:
+            yield (
+                line.client,
+                line.name,
+                line.email,
+                line.standing,
+                _day(line.invited_at, zone),
+                line.invited_by,
+                _day(line.expires_at, zone),
+                line.delivery,
+                _day(line.last_login_at, zone),
+            )
 
 
-def _without(rows: list[Any]) -> Iterator[list[str]]:
-    for row in rows:
-        first = row.client.contacts[0] if row.client.contacts else None
-        name, address = (first.name, first.email_display or "") if first else ("", "")
-        yield [row.client.name, row.client.external_id or "", name, address]
+def _without(view: FirmView, query: PortalQuery) -> Iterator[tuple[str, ...]]:
+    for piece in portal_export.clients(view, query, CHUNK):
+        for line in piece:
+            yield line.client, line.external_id, line.contact, line.email
 
 
 def _day(moment: datetime | None, zone: ZoneInfo) -> str:
-    return moment.astimezone(zone).strftime("%Y-%m-%d") if moment else ""
+    return moment.astimezone(zone).date().isoformat() if moment else ""
 
 
 def _text(rows: Iterator[list[str]]) -> Iterator[str]:
@@ -126,19 +124,27 @@ def _text(rows: Iterator[list[str]]) -> Iterator[str]:
 
 
 def _workbook(rows: Iterator[list[str]]) -> Iterator[bytes]:
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("Client portals")
-    for row in rows:
-        sheet.append([_legal(cell) for cell in row])
+    book = openpyxl.Workbook(
+        write_only=True
+    )  # keeps one row at a time; each sheet waits in a file of its own
+    heading = next(rows)
+    sheet = _sheet(book, heading)
+    for number, row in enumerate(rows):
+        if number and number % MOST_ROWS == 0:
+            sheet = _sheet(book, heading)
+        sheet.append([_CONTROLS.sub("", cell) for cell in row])
     with tempfile.TemporaryFile() as file:
         book.save(file)
         file.seek(0)
         yield from _pieces(file)
 
 
-def _legal(text: str) -> str:
-    """Without control characters, which a workbook can't hold."""
-    return "".join(char for char in text if char >= " " or char in "\t\n")
+def _sheet(book: openpyxl.Workbook, heading: list[str]) -> Any:
+    sheet = book.create_sheet(
+        f"Client portals {len(book.worksheets) + 1}" if book.worksheets else "Client portals"
+    )
+    sheet.append(heading)
+    return sheet
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
