@@ -165,6 +165,33 @@ class TestFacts:
         assert heard == ["file", "file"]
         release.set()
 
+    def test_who_hung_at_one_fact_hears_the_next(self, world: World, receiver) -> None:
+        heard, release = [], threading.Event()
+
+        def hangs_once(sender: str, *, event_id: str, **extra: object) -> None:
+            heard.append(event_id)
+            if len(heard) == 2:
+                release.wait(60)
+
+        receiver(hooks.invite_accepted, hangs_once)
+        self.happen(world, times=30)
+        self.dispatch(world, patience=0.5)
+        release.set()
+        assert len(set(heard)) == len(heard) == 30
+
+    def test_each_call_has_an_application_context_of_its_own(self, world: World, receiver) -> None:
+        """What one leaves open in its session is not the next one's."""
+        left = []
+
+        def untidy(sender: str, **extra: object) -> None:
+            left.append(bool(db.session.new))
+            db.session.add(Event(name="never kept", firm_id=world.firm_id, workflow=sender))
+
+        receiver(hooks.invite_accepted, untidy)
+        self.happen(world, times=3)
+        self.dispatch(world)
+        assert left == [False] * 3
+
     def test_events_nobody_listens_to_are_marked_together(self, world: World, receiver) -> None:
         heard = []
         receiver(hooks.invite_accepted, lambda sender, *, event_id, **extra: heard.append(event_id))
