@@ -1,6 +1,8 @@
 """Measure the product against a plain view, on this machine, and print the table of docs/performance.md.
 
-    python -m bench [--size small|full] [--only sqlite|postgresql] [--parts rate,latency,worker,compose]
+    python -m bench [--size small|full] [--only sqlite|postgresql] [--parts PARTS] [--rows N]
+
+Parts: compose, worker, rate, latency (these four by default), hooks, growth (Send on top of N invites).
 
 Everything runs in turns, ours and the plain view's, and what counts is the ratio of medians: a machine that others use
 too slows both. The load is a firm's: requests go to a thousand clients in turn, for ours and the plain view alike
@@ -16,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
-from bench import mailroom
+from bench import hooks_cost, mailroom
 from bench.servers import databases, new_database, running
 
 SIZES = {
-    "small": {"turns": 3, "rounds": 10, "many": 300, "sends": 12, "mails": 1000},
-    "full": {"turns": 3, "rounds": 40, "many": 1000, "sends": 60, "mails": 10000},
+    "small": {"turns": 3, "rounds": 10, "many": 300, "sends": 12, "mails": 1000, "trips": 150},
+    "full": {"turns": 3, "rounds": 40, "many": 1000, "sends": 60, "mails": 10000, "trips": 500},
 }
 
 
@@ -106,6 +108,35 @@ def latencies(table: Table, where: dict[str, str], kind: str, size: dict[str, in
         )  # fmt: skip
 
 
+def growth(table: Table, where: dict[str, str], kind: str, size: dict[str, int], rows: int) -> None:
+    """Persisted and mailed on top of so many invites, against an empty table."""
+    folder = Path(where["sqlite"])
+    with (
+        running("ours", new_database(where, kind, "empty"), folder / f"empty-{kind}") as empty,
+        running("ours", new_database(where, kind, "grown"), folder / f"grown-{kind}", invites=rows) as grown,
+    ):
+        found: dict[str, list[tuple[float, float]]] = {"empty": [], "grown": []}
+        for turn in range(2 * size["turns"]):
+            pair = [("empty", empty), ("grown", grown)]
+            for name, server in pair if turn % 2 else reversed(pair):
+                found[name].append(server.rate(10, 4, size["rounds"]))
+    for place, what in enumerate(["invites/s", "processor ms an invite"]):
+        few, many = (median(run[place] for run in found[name]) for name in ("empty", "grown"))
+        table.line(
+            f"{kind}: 10 a request, 4 callers, on top of {rows:,} invites, {what}",
+            f"{many:.2f}", f"{few:.2f} (empty)", f"{many / few:.2f} x", "" if place else "0.8 x",
+        )  # fmt: skip
+
+
+def hook(table: Table, where: dict[str, str], kind: str, size: dict[str, int]) -> None:
+    """What a hook costs."""
+    folder = Path(where["sqlite"])
+    for line in hooks_cost.dispatch(new_database(where, kind, "calls"), folder / f"calls-{kind}"):
+        table.line(*line)
+    for line in hooks_cost.idle(new_database(where, kind, "trips"), folder / f"trips-{kind}", size["trips"]):
+        table.line(*line)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -114,6 +145,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--parts", default="compose,worker,rate,latency")
+    parser.add_argument("--rows", type=int, default=100_000, help="invites that growth begins with")
     options = parser.parse_args()
     size, kinds = SIZES[options.size], [options.only] if options.only else ["sqlite", "postgresql"]
     print(
@@ -123,6 +155,8 @@ def main() -> None:
     parts: dict[str, Callable[[dict[str, str], str], None]] = {
         "rate": lambda where, kind: rates(table, where, kind, size),
         "latency": lambda where, kind: latencies(table, where, kind, size),
+        "hooks": lambda where, kind: hook(table, where, kind, size),
+        "growth": lambda where, kind: growth(table, where, kind, size, options.rows),
     }
     if "compose" in options.parts:
         table.head("Writing a mail")

@@ -7,11 +7,13 @@ of fifty lines, not a full page with a short one.
 from __future__ import annotations
 
 import random
+import sys
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from app import create_app
 from models import (
     Client,
     Contact,
@@ -32,9 +34,14 @@ FIRST = ["ada", "grace", "emmy", "hedy", "alan", "kurt", "rosa", "otto"]
 LAST = ["byron", "hopper", "noether", "turing", "franklin", "meitner", "quinn", "stone"]
 
 
-def fill(app: Any, many: int, *, invited: bool = True) -> str:
-    """Rows for `many` invites (or people who are not invited yet); the id of the large firm's admin."""
-    world = make_world(app)
+def fill(app: Any, many: int, *, invited: bool = True, owner: tuple[str, str] | None = None) -> str:
+    """Rows for `many` invites (or people who are not invited yet); the id of the large firm's admin.
+
+    `owner` is the large firm's id and its admin's; unset: a firm of its own.
+    """
+    if owner is None:
+        world = make_world(app)
+        owner = world.firm_id, world.admin_id
     chance = random.Random(5)
     now = utc_now()
     firms = []
@@ -53,9 +60,7 @@ def fill(app: Any, many: int, *, invited: bool = True) -> str:
             table: [] for table in (Client, Contact, Login, PortalUser, PortalAccess, Invite, Outbox)
         }
         for number in range(start, min(start + 2000, many)):
-            firm_id, member_id = (
-                (world.firm_id, world.admin_id) if number % 2 or not invited else firms[number // 2 % 200]
-            )
+            firm_id, member_id = owner if number % 2 or not invited else firms[number // 2 % 200]
             add(rows, number, firm_id, member_id, chance, now, invited)
         with app.app_context(), unit_of_work() as session:
             for table, values in rows.items():
@@ -63,7 +68,7 @@ def fill(app: Any, many: int, *, invited: bool = True) -> str:
                     session.execute(sa.insert(table), values)
     with app.app_context(), db.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
-    return world.admin_id
+    return owner[1]
 
 
 def add(
@@ -117,3 +122,18 @@ def add(
              "accepted_at": made, "changed_at": made, "last_login_at": made if chance.random() < 0.9 else None,
              "ends_at": now - timedelta(days=number % 300) if chance.random() < 0.04 else None}
         )  # fmt: skip
+
+
+def main() -> None:
+    """Fill the database that the settings name, for its first firm: `python -m bench.portal_rows 1000000`."""
+    app = create_app()
+    with app.app_context():
+        member = db.session.scalars(sa.select(TeamMember).order_by(TeamMember.id)).unique().first()
+        assert member is not None
+        owner = member.firm_id, member.id
+        db.session.rollback()
+    fill(app, int(sys.argv[1]), owner=owner)
+
+
+if __name__ == "__main__":
+    main()

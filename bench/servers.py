@@ -166,9 +166,9 @@ def new_database(where: dict[str, str], kind: str, name: str) -> str:
 
 @contextmanager
 def running(
-    kind: str, database: str, folder: Path, *, delay: float = 0, connections: int = 2
+    kind: str, database: str, folder: Path, *, delay: float = 0, connections: int = 2, invites: int = 0
 ) -> Iterator[Server]:
-    """One of the servers with a sink of its own, ended with the block."""
+    """One of the servers with a sink of its own, ended with the block; ours on top of so many invites."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
@@ -178,7 +178,9 @@ def running(
                 "PORTAL_DATA_DIR": str(folder), "DATABASE_URL": database, "RATE_LIMITS": "false",
                 "MAIL_CONNECTIONS": str(connections), "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
             }  # fmt: skip
-            headers = {"Authorization": f"Bearer {_prepare(environment, folder)}"}
+            headers = {"Authorization": f"Bearer {prepare(environment, folder)}"}
+            if invites:
+                _grow(environment, invites)
             command = ["app.py", "--port", str(port), "--no-demo"]
         else:
             headers = {}
@@ -205,7 +207,7 @@ def running(
                 process.kill()
 
 
-def _prepare(environment: dict[str, str], folder: Path) -> str:
+def prepare(environment: dict[str, str], folder: Path) -> str:
     """Our firm with its clients; the token of its admin."""
 
     def ours(*arguments: str) -> str:
@@ -225,6 +227,12 @@ def _prepare(environment: dict[str, str], folder: Path) -> str:
     (folder / "clients.csv").write_text("\n".join(["client,contact,email", *lines]))
     ours("import-clients", str(folder / "clients.csv"), "--firm", firm)
     return ours("create-token", "--email", email).strip()
+
+
+def _grow(environment: dict[str, str], invites: int) -> None:
+    """So many invites before the first request, half of them our firm's. In a process of its own: it needs memory."""
+    command = [sys.executable, "-m", "bench.portal_rows", str(invites)]
+    subprocess.run(command, cwd=HOME, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def _paths(server: Server) -> list[str]:
