@@ -51,6 +51,12 @@ def say(language: str, message: str, **values: object) -> str:
     return text % values if values else text
 
 
+def knows(language: str, message: str) -> bool:
+    """Whether `say` has the words of this message in a language, and does not fall back to English."""
+    text = message.message if isinstance(message, Words) else message
+    return language.startswith(SOURCE) or text in _catalogue(language)
+
+
 @lru_cache
 def _catalogue(language: str) -> Mapping[str, str]:
     """English text -> text; empty for English, and for a language that isn't ours."""

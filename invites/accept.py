@@ -20,7 +20,7 @@ from sqlalchemy.orm import joinedload
 import config
 from invites.grants import grant_items
 from invites.lifecycle import claim_for_accept, items_of, resend
-from languages import SOURCE, say
+from languages import SOURCE, say, worded
 from mail import links, outbox
 from models import (
     AcceptCode,
@@ -181,7 +181,7 @@ def accept_new(link: Link, name: str, password_hash: str) -> tuple[Login, Portal
     invite = _live(link)
     _claim(invite, link)
     if login_of(invite.email) is not None:
-        raise WrongState("There is a login for this address already. Sign in to accept.")
+        raise WrongState(worded("There is a login for this address already. Sign in to accept."))
     login = Login(
         id=new_id(),
         email=invite.email,
@@ -207,8 +207,12 @@ def accept_as(link: Link, login: Login) -> PortalAccess:
     invite = _live(link)
     if login.email != invite.email:
         raise WrongState(
-            f"You are signed in as {login.email_display}, but this invite is for {invite.email_display}."
-            " Nothing was used up: sign in with that address."
+            worded(
+                "You are signed in as %(mine)s, but this invite is for %(address)s."
+                " Nothing was used up: sign in with that address.",
+                mine=login.email_display,
+                address=invite.email_display,
+            )
         )
     _claim(invite, link)
     return _enter(invite, login)
@@ -222,14 +226,14 @@ def landing(invite: Invite, access: PortalAccess, item_id: str | None) -> WorkIt
 
 def _live(link: Link) -> Invite:
     if link.invite is None or link.state is not LinkState.LIVE:
-        raise InviteNotPending("This link can't be used any more. Open it again to see why.")
+        raise InviteNotPending(worded("This link can't be used any more. Open it again to see why."))
     return link.invite
 
 
 def _claim(invite: Invite, link: Link) -> None:
     if not claim_for_accept(invite, link.generation, utc_now()):
         raise InviteNotPending(
-            "This invite was used or changed a moment ago. Open the link again to see how it stands."
+            worded("This invite was used or changed a moment ago. Open the link again to see how it stands.")
         )
 
 
@@ -287,10 +291,14 @@ def let_in(invite: Invite, login: Login, at: datetime) -> PortalAccess:
     # Invited again before it was restored: an open link must not undo what staff did on purpose afterwards.
     elif access.state is AccessState.SUSPENDED:
         firm = invite.invited_by.firm.name
-        raise Refused(f"Your access is suspended at the moment. Nothing was used up: please ask {firm}.")
+        raise Refused(
+            worded(
+                "Your access is suspended at the moment. Nothing was used up: please ask %(firm)s.", firm=firm
+            )
+        )
     elif access.has_ended(at):
         firm = invite.invited_by.firm.name
-        raise Refused(f"Your access has ended. Nothing was used up: please ask {firm}.")
+        raise Refused(worded("Your access has ended. Nothing was used up: please ask %(firm)s.", firm=firm))
     else:
         if access.state is AccessState.REMOVED:
             access.ends_at = invite.access_ends_at
@@ -316,5 +324,7 @@ def _name_contact(invite: Invite, login: Login) -> None:
 def send_new_link(link: Link) -> Invite:
     """`Send me a new link` on an expired one: only ever to the invited address. Raises InviteNotPending."""
     if link.invite is None or link.state is not LinkState.EXPIRED:
-        raise InviteNotPending("A new link can be sent for an expired invite only. Open the link again.")
+        raise InviteNotPending(
+            worded("A new link can be sent for an expired invite only. Open the link again.")
+        )
     return resend(link.invite, link.invite.invited_by, "sent you a new link")

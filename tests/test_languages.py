@@ -19,14 +19,16 @@ import tasks
 from invites import access_until, bulk_run, change_address, nudge
 from mail.placeholders import NEUTRAL
 from models import AccessState, Firm, PortalAccess, db, unit_of_work
+from models.errors import ProblemForPeople
 from schemas.base import Email, Text
 from tests.portal import ADA, NEW_PASSWORD, WILL, accept, invite, link, post, sign_in, survey, view_of
 from tests.staff import Staff
 from tests.support.live import PROJECT
 from tests.support.smtp import MailServer
 from tests.support.world import World, give_access, make_client, make_world
-from web import passwords, security
+from web import errors, passwords, security
 from web.api.invites import AGAIN
+from web.language import speak
 from web.portal import forms
 from web.portal import invite as invite_pages
 from workflows.builtin import builtin
@@ -41,7 +43,7 @@ SAID = {
     "has something new for you", *forms._NAME.values(), *forms._CODE.values(), *invite_pages._NOTICES.values(),
     *passwords.password_problems("short"), *passwords.password_problems("aaaaaaaaaaaaaa"),
     "This code is no longer valid. Enter your name and password again to get a new one.",
-    "Please press the button once more.",
+    "Please press the button once more.", "To your start page", "To the sign-in page", "To the start",
     *signers._LABELS.values(), "Open", "Continue", "Answer", "Submit", "Yes", "No",  # what a workflow says by itself
     "Choose Yes or No.", "Choose one of the answers.", "Enter a date such as 2026-12-15.",
     "Check the year of this date.", "Choose one of the time zones from the list.",
@@ -67,6 +69,10 @@ def messages() -> Iterator[str]:
             yield str(message)
     yield from SAID
     yield from (sentence for sentence, _ in security.MESSAGES.values())
+    for status in (400, 404, 405, 413, 422, 429, 500, 503):
+        yield from filter(None, errors.WORDS[status][1:])
+    yield from errors._STALE_FORM[1:]
+    yield from (one.title for one in ProblemForPeople.__subclasses__() if one.__module__ == "models.errors")
     for workflow in builtin():
         yield from (workflow.what, workflow.kind_label, workflow.action_label, workflow.done_label)
         yield from workflow.statuses.values()
@@ -218,8 +224,20 @@ def test_an_error_says_its_language(app: Flask, world: World, byron: str) -> Non
     path = link(app, ADA)
     assert '<html lang="de">' in ada.get(path).text
     refused = ada.post(path)
-    assert "Your access is suspended" in refused.text
-    assert '<html lang="en">' in refused.text  # its sentences come from everywhere, in English
+    assert "Ihr Zugang ist zurzeit gesperrt." in refused.text
+    assert '<html lang="de">' in refused.text
+    gone = ada.get("/portal/items/nothing")
+    assert "Nicht gefunden" in gone.text
+    assert "Zur Startseite" in gone.text
+    assert '<html lang="de">' in gone.text
+    other = app.test_client().get("/portal/invite/nothing", headers={"Accept-Language": "fr"})
+    assert '<html lang="fr">' in other.text
+    # Where one of its sentences isn't in the catalogue, a plug-in's say, the whole page is English.
+    with app.test_request_context("/portal/"):
+        speak("de")
+        assert '<html lang="en">' in errors.answer(409, "x", "Refused", "Not on Sundays.").get_data(
+            as_text=True
+        )
 
 
 @pytest.mark.one_database

@@ -13,12 +13,12 @@ import errno
 import logging
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from jinja2 import TemplateError
 from markupsafe import escape
@@ -26,12 +26,13 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
 import config
-from languages import SOURCE
+from invites.spoken import language_of
+from languages import SOURCE, knows, worded
 from models import db
 from models.errors import ProblemForPeople
 from web.language import speak
 from web.redirects import safe_next
-from web.who import home_url, is_signed_in
+from web.who import current_login, home_url, is_signed_in
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def answer(
     try:
         signed_in = is_signed_in()
         home = home_url()
-        speak(SOURCE)  # its sentences come from everywhere, in English
+        speak(_language([title, sentence, *([next_step] if next_step else []), *_all(fields or {})]))
         page = render_template(
             "error.html",
             status=status,
@@ -161,6 +162,18 @@ def answer(
         logger.exception("the error page could not be made")
         page = _plain_page(title, sentence, next_step, reference)
     return Response(page, status, mimetype="text/html")
+
+
+def _language(texts: Sequence[str]) -> str:
+    """That of the page which broke, or of the client who is signed in, where all of these texts are known in it."""
+    language = g.get("language")
+    if language is None and request.path.startswith("/portal/") and is_signed_in():
+        language = language_of(current_login())
+    return language if language and all(knows(language, text) for text in texts) else SOURCE
+
+
+def _all(fields: Mapping[str, list[str]]) -> list[str]:
+    return [sentence for sentences in fields.values() for sentence in sentences]
 
 
 def _came_from(home: str) -> str | None:
@@ -233,7 +246,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
     if status == 413:
         sentence = _largest_upload()
     elif status in {401, 429} and error.description:
-        sentence = str(error.description)
+        sentence = error.description
     elif data.get("messages"):
         fields = field_errors(data["messages"])
     if data.get("message"):
@@ -295,7 +308,8 @@ def _other_words(status: int) -> tuple[str, str, str, str]:
 
 def _largest_upload() -> str:
     settings: config.Settings = current_app.config["PORTAL"]
-    return f"This is too large: at most {settings.max_upload_bytes // _MEGABYTE} MB can be sent at once."
+    most = settings.max_upload_bytes // _MEGABYTE
+    return worded("This is too large: at most %(most)s MB can be sent at once.", most=most)
 
 
 def _plain_page(title: str, sentence: str, next_step: str, reference: str | None) -> str:

@@ -32,6 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.exceptions import TooManyRequests
 
 import config
+from languages import worded
 from models import RateLimit, db
 
 LIMITS = {
@@ -270,8 +271,10 @@ def _too_many(name: str, who: tuple[str, ...]) -> TooManyRequests:
     ends = _strategy(name).get_window_stats(_limit(name), name, *_whom(who)).reset_time
     seconds = max(1, math.ceil(ends - time.time()))
     minutes = math.ceil(seconds / 60)
-    wait = "in a minute" if minutes == 1 else f"in {minutes} minutes"
-    return TooManyRequests(f"That was tried too often. Please try again {wait}.", retry_after=seconds)
+    sentence = worded("That was tried too often. Please try again in %(minutes)s minutes.", minutes=minutes)
+    if minutes == 1:
+        sentence = worded("That was tried too often. Please try again in a minute.")
+    return TooManyRequests(sentence, retry_after=seconds)
 
 
 def _blind(key: str) -> str:

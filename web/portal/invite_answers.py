@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from invites import accept, lifecycle
 from invites.accept import LinkState
+from languages import worded
 from models import unit_of_work, utc_now
 from models.errors import InviteNotPending
 from web.access_rules import public_page
@@ -91,7 +92,7 @@ def _end(token: str, *, not_me: bool) -> Answer:
         with unit_of_work():
             link = accept.look_up(token)
             if link.invite is None or link.state is not LinkState.LIVE:
-                raise InviteNotPending("This link can't be used any more.")
+                raise InviteNotPending(worded("This link can't be used any more."))
             lifecycle.decline(link.invite, not_me=not_me)
     except InviteNotPending:
         return state_page(token, find(token), 409)

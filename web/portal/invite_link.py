@@ -15,9 +15,10 @@ from flask import Blueprint, Response, g, render_template, request, url_for
 from invites import accept
 from invites.accept import Link, LinkState
 from invites.lifecycle import items_of
+from languages import worded
 from models import Invite, InviteToken, WorkItem, db, utc_now
 from models.errors import Missing
-from web.language import here, sentences, speak
+from web.language import here, sentences, speak, speak_as_browser
 from web.limits import check, miss
 from web.who import current_login, is_signed_in
 from workflows.registry import installed
@@ -42,9 +43,12 @@ def find(token: str) -> Link:
     link = accept.look_up(token)
     if link.invite is None:
         miss("link")
+        speak_as_browser()
         raise Missing(
-            "This link leads nowhere. Copy the whole link from the mail, or ask for the mail again"
-            " with “I was invited but can't find the mail”."
+            worded(
+                "This link leads nowhere. Copy the whole link from the mail, or ask for the mail again"
+                " with “I was invited but can't find the mail”."
+            )
         )
     g.time_zone = link.invite.invited_by.firm.time_zone
     speak(link.invite.invited_by.firm.language)
