@@ -19,6 +19,7 @@ from invites.scope import can_see
 from models import (
     ApiToken,
     Event,
+    Firm,
     Invite,
     JobAction,
     JobItem,
@@ -240,6 +241,24 @@ def test_another_address_needs_another_day_first(app: Flask, world: World, byron
         change_address.of_invite(session.get_one(Invite, invite_id), view_of(world).member, "ada@new.example")
     with app.app_context():
         assert db.session.get_one(Invite, invite_id).state.value == "pending"
+
+
+@pytest.mark.one_database
+def test_the_portal_says_when_access_ends(app: Flask, world: World, byron: str) -> None:
+    """The day as the firm's clock has it; with the client's name where there are several."""
+    with app.app_context(), unit_of_work() as session:
+        session.get_one(Firm, world.firm_id).time_zone = "America/New_York"
+    access_id = give_access(world, byron, ADA)
+    end(world, access_id, date(2031, 1, 5))
+    ada = app.test_client()
+    sign_in(ada, ADA)
+    assert "Nothing to do Your access ends on 5 Jan 2031. You are up to date." in words(ada.get("/portal/"))
+    seen = Staff.of(app).open(f"/clients/{byron}/portal/{access_id}/").words
+    assert "Your access ends on 5 Jan 2031." in seen
+    king = make_client(world, "King Ltd", ("Ada Byron", ADA))
+    give_access(world, king, ADA)
+    assert "Your access to Byron Family ends on 5 Jan 2031." in words(ada.get("/portal/"))
+    assert "ends on" not in words(ada.get(f"/portal/?client={king}"))
 
 
 def test_bulk_sends_and_refuses_by_the_same_rule(app: Flask, world: World, byron: str, clock: Any) -> None:
