@@ -41,6 +41,7 @@ def quick(app: Flask) -> Flask:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             sa.event.listen(db.engine, "connect", _no_waiting_for_the_disk)
+            app.extensions["portal_log"].waits = False
             db.engine.dispose()  # connections that are open already are made anew
     return app
 
