@@ -9,9 +9,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from invites.portals import access_ended
+from invites.portals import MOST_COUNTED, access_ended
 from invites.standing import StandingKey
-from models import Invite, PortalPerson, Stage
+from models import Invite, PortalPerson, Stage, db
 
 _STAGES = {
     StandingKey.ACTIVE: (Stage.JOINED, Stage.LOGGED_IN),
@@ -35,10 +35,15 @@ def person_stands(key: StandingKey, now: datetime) -> sa.ColumnElement[bool]:
     return stages
 
 
-def invitee_stands(key: StandingKey, now: datetime) -> sa.ColumnElement[bool]:
-    """Whether the address of an invite has this standing at its client."""
-    return sa.exists().where(
-        PortalPerson.client_id == Invite.client_id,
-        PortalPerson.mailbox == Invite.email,
-        person_stands(key, now),
-    )
+def invitee_stands(firm_id: str, key: StandingKey, now: datetime) -> sa.ColumnElement[bool]:
+    """Whether the address of an invite of this firm has this standing at its client.
+
+    Where few people have it, from these to their invites; else from each invite to its person: a common standing has
+    filled a page soon, and for a rare one all invites would be read.
+    """
+    theirs = sa.and_(PortalPerson.firm_id == firm_id, person_stands(key, now))
+    is_person = sa.and_(PortalPerson.client_id == Invite.client_id, PortalPerson.mailbox == Invite.email)
+    some = sa.select(PortalPerson.id).where(theirs).limit(MOST_COUNTED + 1).subquery()
+    if (db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > MOST_COUNTED:
+        return sa.exists().where(is_person, theirs)
+    return Invite.id.in_(sa.select(Invite.id).select_from(PortalPerson).join(Invite, is_person).where(theirs))

@@ -54,7 +54,8 @@ class Invites(Call):
     @blp.response(200, page_of(InviteAnswer))
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
         """List invites"""
-        statement = view().invites()
+        firm = view()
+        statement = firm.invites()
         if query["client_id"] is not None:
             statement = statement.where(Invite.client_id == query["client_id"])
         if query["email"] is not None:
@@ -62,7 +63,9 @@ class Invites(Call):
         if query["state"] is not None:
             statement = statement.where(Invite.state == InviteState(query["state"]))
         if query["standing"] is not None:
-            statement = statement.where(invitee_stands(StandingKey(query["standing"]), utc_now()))
+            statement = statement.where(
+                invitee_stands(firm.firm_id, StandingKey(query["standing"]), utc_now())
+            )
         if query["q"]:
             beginning = query["q"].strip().lower()
             by_name = sa.func.lower(Invite.name).startswith(beginning, autoescape=True)
