@@ -16,6 +16,7 @@ from flask import Flask
 import background
 import commands
 import config
+import memory
 import tasks
 from hooks import invite_step, plugins
 from logs import init_logs
@@ -33,6 +34,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
     Raises config.WrongSetting or hooks.plugins.BrokenPlugin, each with one line for the operator.
     """
+    memory.keep_little()
     settings = config.load(overrides)
     _check_sender(settings)
     init_logs(settings)

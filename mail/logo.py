@@ -10,8 +10,14 @@ import base64
 import io
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from PIL import Image
+from later import later
+
+if TYPE_CHECKING:
+    from PIL import Image
+else:
+    Image = later("PIL.Image")
 
 WIDEST, HIGHEST = 200, 64  # as shown, in CSS pixels
 LARGEST = 24 * 1024  # bytes of the picture; what is larger gets fewer colours, then fewer pixels

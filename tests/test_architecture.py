@@ -24,11 +24,13 @@ OURS = {
     "config",
     "languages",
     "later",
+    "memory",
 }
 MAY_IMPORT = {
     "config.py": set(),
     "languages.py": set(),
     "later.py": set(),
+    "memory.py": set(),
     "logs.py": {"config"},
     "background.py": {"config", "later", "models"},
     "tasks.py": OURS - {"app", "commands", "demo", "web"},

@@ -17,7 +17,7 @@ from later import later, put_off
 from tests.support.live import OURS, PROJECT
 
 HEAVY = [
-    "aiohttp", "alembic", "fontTools", "mako", "openpyxl", "pyhanko", "pypdf", "pypdfium2", "psycopg.connection",
+    "aiohttp", "alembic", "fontTools", "mako", "openpyxl", "PIL", "pyhanko", "pypdf", "pypdfium2", "psycopg.connection",
     "reportlab", "xlsxwriter", "zxcvbn",
 ]  # fmt: skip
 STARTS = """

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, abort, url_for
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from later import later
 from models import Firm, FirmLogo, db
 from models.errors import Invalid
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageOps
+else:
+    Image, ImageOps = later("PIL.Image"), later("PIL.ImageOps")
 
 LARGEST = 512 * 1024  # bytes of an upload
 PIXELS_MOST = 20_000_000
@@ -59,7 +64,7 @@ def made_anew(stream: IO[bytes]) -> bytes:
             if opened.width * opened.height > PIXELS_MOST:
                 raise Invalid({"logo": ["This picture has too many pixels. Make it smaller first."]})
             drawn = ImageOps.exif_transpose(opened).convert("RGBA")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Invalid({"logo": ["This is not a picture we can read. Choose a PNG or JPEG file."]}) from error
     drawn.thumbnail(SIZE)
     clean = Image.new("RGBA", drawn.size)
