@@ -74,8 +74,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
     cursor.execute(
         "PRAGMA synchronous=NORMAL"
     )  # the database stays whole; that a commit lasts is what _Log sees to
-    # The usual 2 MB spill in the midst of a transaction once tables are large: its pages are then written many times.
-    cursor.execute("PRAGMA cache_size=-16384")
+    # Each of some twenty connections keeps so much of a large database; what isn't kept lies in the system's cache.
+    cursor.execute("PRAGMA cache_size=-4096")
+    # Yet a transaction keeps 16 MB that it changed: spilled in its midst, a page would be written many times.
+    cursor.execute("PRAGMA cache_spill=4096")  # pages of 4 KB
     # A page that is written often reaches the database file once for many commits: 16 MB of log before it is copied.
     cursor.execute("PRAGMA wal_autocheckpoint=4000")
     # A statement of many rows keeps the pages it changes until it ends: in memory, not in a file made for it each time.
