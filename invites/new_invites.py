@@ -87,13 +87,13 @@ def insert_invites(
 
 def _insert(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert invites; those that came in, where somebody else has a pending one of the same address by now."""
-    dialect = sqlite if db.session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(Invite.__table__).on_conflict_do_nothing()
-    result = db.session.connection().execute(statement, rows, execution_options={"preserve_rowcount": True})
+    connection = db.session.connection()
+    statement = _INSERT[connection.dialect.name]
+    result = connection.execute(statement, rows, execution_options={"preserve_rowcount": True})
     if result.rowcount == len(rows):
         return rows
     ids = [row["id"] for row in rows]
-    there = set(db.session.connection().scalars(sa.select(Invite.id).where(Invite.id.in_(ids))))
+    there = set(connection.scalars(sa.select(Invite.id).where(Invite.id.in_(ids))))
     return [row for row in rows if row["id"] in there]
 
 
@@ -125,3 +125,11 @@ def _shared(occasion: Occasion, order: InviteOrder) -> dict[str, Any]:
         "sends": 1,
         "ended_reason": "",
     }
+
+
+# Built once: composing a statement costs as much as running it.
+_TABLE: Any = Invite.__table__
+_INSERT = {
+    "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing(),
+}

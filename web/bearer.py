@@ -24,7 +24,7 @@ def authenticate() -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token.strip():
         raise _refusal("Send your API token as: Authorization: Bearer TOKEN.")
-    row = db.session.execute(_VALID, {"token_hash": hash_of_token(token.strip())}).one_or_none()
+    row = db.session.connection().execute(_VALID, {"token_hash": hash_of_token(token.strip())}).one_or_none()
     if row is None:
         limits.hit("wrong_token")
         raise _refusal("This API token is unknown or was withdrawn.")
