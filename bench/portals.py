@@ -86,10 +86,12 @@ class Site:
         return (time.perf_counter() - began) * 1000, body
 
     def download(self, path: str) -> tuple[float, int]:
-        """Seconds and bytes of a download that is read as it comes."""
+        """Seconds and bytes of a download that is read as it comes. Raises RuntimeError for any but a 200."""
         began, size = time.perf_counter(), 0
         self.line.request("GET", path, headers=self.headers)
         answer = self.line.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
         while piece := answer.read(1 << 16):
             size += len(piece)
         return time.perf_counter() - began, size
