@@ -66,10 +66,12 @@ def test_at_least_95_of_100_of_our_own_are_told_apart() -> None:
 
 
 def test_at_least_95_of_100_of_the_collection_of_flufl_bounce_are_told_apart() -> None:
-    """Set BOUNCE_CORPUS to tests/data of flufl.bounce's source package (its wheel has none; docs/bounces.md)."""
+    """BOUNCE_CORPUS is tests/data of flufl.bounce's source package (its wheel has none), which .ci/run fetches."""
     folder = os.environ.get("BOUNCE_CORPUS")
     if not folder:
-        pytest.skip("BOUNCE_CORPUS names no folder with flufl.bounce's test mails")
+        pytest.skip(
+            "BOUNCE_CORPUS names no folder with flufl.bounce's test mails (docs/bounces.md says how to get them)"
+        )
     files = sorted(Path(folder).glob("*.txt"))
     kinds = {path.stem: parse(path.read_bytes()).kind for path in files}
     told = [name for name, kind in kinds.items() if kind in {Kind.PERMANENT, Kind.TEMPORARY, Kind.COMPLAINT}]
