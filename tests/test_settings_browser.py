@@ -49,6 +49,7 @@ def test_a_persons_panel_and_what_it_leads_to(
     page = signed_in(screens, live_server, size)
     page.goto("/clients")
     page.get_by_role("link", name="Babbage Engine Works").click()
+    page.wait_for_load_state()  # before its script runs, a name leads to a page instead of a dialog
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).press("Enter")
     panel = page.get_by_role("dialog")
     expect(panel.get_by_role("heading", name="What happened")).to_be_visible()
