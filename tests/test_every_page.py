@@ -235,6 +235,7 @@ def test_what_opens_over_a_page(people: People) -> None:
     expect(pop_up).to_contain_text("zoe@gmial.com")
     in_both(page)
     pop_up.get_by_role("button", name="Done").click()
+    page.wait_for_load_state()
     page.locator("#client-portal").get_by_role("link", name="Grace Hopper").click()
     panel = page.get_by_role("dialog", name="Grace Hopper", exact=True)
     expect(panel.get_by_text("What happened")).to_be_visible()

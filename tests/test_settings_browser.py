@@ -49,7 +49,7 @@ def test_a_persons_panel_and_what_it_leads_to(
     page = signed_in(screens, live_server, size)
     page.goto("/clients")
     page.get_by_role("link", name="Babbage Engine Works").click()
-    page.wait_for_load_state()  # before its script runs, a name leads to a page instead of a dialog
+    page.wait_for_load_state()  # a name opens a dialog once the script is there, and a page before
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).press("Enter")
     panel = page.get_by_role("dialog")
     expect(panel.get_by_role("heading", name="What happened")).to_be_visible()
@@ -59,11 +59,13 @@ def test_a_persons_panel_and_what_it_leads_to(
     expect(page.get_by_role("heading", name="Why can't they see it?")).to_be_visible()
     looked_at(page)
     page.go_back()
+    page.wait_for_load_state()
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).click()
     panel.get_by_role("link", name="Why can't they sign in?").click()
     expect(page.get_by_role("heading", name="Nothing stands in the way")).to_be_visible()
     looked_at(page)
     page.go_back()
+    page.wait_for_load_state()
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).click()
     panel.get_by_role("link", name="View Client Portal").click()
     expect(

@@ -32,6 +32,7 @@ def record_of(page: Page, name: str) -> str:
     page.goto("/clients")
     page.get_by_role("link", name=name, exact=True).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+    page.wait_for_load_state()  # with its script, which makes dialogs of what are pages without it
     return page.url
 
 
@@ -165,6 +166,7 @@ def test_files_and_signing_go_through_the_same_window(
 def test_a_person_opens_as_a_dialog_and_asks_before_ending(screens: Screens, live_server: Live) -> None:
     page = signed_in(screens, live_server)
     record_of(page, "Babbage Engine Works")
+    page.wait_for_load_state()
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).click()
     panel = page.get_by_role("dialog", name="Charles Babbage")
     expect(panel.get_by_role("button", name="Resend invite")).to_be_visible()
@@ -179,6 +181,7 @@ def test_a_person_opens_as_a_dialog_and_asks_before_ending(screens: Screens, liv
     expect(
         page.get_by_text("Charles Babbage has no access to Babbage Engine Works any more.")
     ).to_be_visible()
+    page.wait_for_load_state()
     page.locator("#client-portal").get_by_role("link", name=re.compile("Charles Babbage")).click()
     panel.get_by_role("button", name="Restore access").click()
     expect(page.get_by_text("Charles Babbage has access to Babbage Engine Works again.")).to_be_visible()
