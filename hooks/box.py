@@ -80,9 +80,8 @@ class _Box:
 
     def _call(self, told: Told) -> None:
         """In an application context of its own, so that the receiver may read and write by units of work."""
-        arguments = told.arguments | {
-            "data": copy.deepcopy(told.arguments["data"])
-        }  # the rest can't be changed
+        # The receiver's own copy of the data; the rest can't be changed.
+        arguments = told.arguments | {"data": copy.deepcopy(told.arguments["data"])}
         try:
             with self._app.app_context():
                 told.fact.deliver(self._receiver, told.sender, **arguments)

@@ -223,9 +223,8 @@ class HardenedConnection(flask_mail.Connection):
         try:
             self._announce(host, envelope_from, str(message.recipients[0]))
             text = _dotted(message.as_bytes())
-            if stops_at(
-                "delivery.after_data_sent"
-            ):  # where no drill stops there, text and dot are one packet
+            # Where no drill stops between them, text and dot are one packet.
+            if stops_at("delivery.after_data_sent"):
                 host.write(text)
                 reach("delivery.after_data_sent")
                 text = b""

@@ -128,9 +128,8 @@ class _Sender:
         """The next batch while the lines send this one: what goes wrong here must not cost them their outcomes."""
         try:
             return self.take() if self.goes_on() else None
-        except (
-            sa.exc.OperationalError
-        ):  # the database restarts; `run()` asks again, once this batch is settled
+        except sa.exc.OperationalError:
+            # The database restarts; `run()` asks again, once this batch is settled.
             db.session.rollback()
             log.warning("the next mails can't be taken yet", exc_info=True)
             return None

@@ -72,9 +72,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(
-        "PRAGMA synchronous=NORMAL"
-    )  # the database stays whole; that a commit lasts is what _Log sees to
+    # The database stays whole; that a commit lasts is what _Log sees to.
+    cursor.execute("PRAGMA synchronous=NORMAL")
     # Each of some twenty connections keeps so much of a large database; what isn't kept lies in the system's cache.
     cursor.execute("PRAGMA cache_size=-4096")
     # Yet a transaction keeps 16 MB that it changed: spilled in its midst, a page would be written many times.

@@ -124,9 +124,8 @@ def _text(rows: Iterator[list[str]]) -> Iterator[str]:
 
 
 def _workbook(rows: Iterator[list[str]]) -> Iterator[bytes]:
-    book = openpyxl.Workbook(
-        write_only=True
-    )  # keeps one row at a time; each sheet waits in a file of its own
+    # Write-only: one row at a time is kept, and each sheet waits in a file of its own.
+    book = openpyxl.Workbook(write_only=True)
     heading = next(rows)
     sheet = _sheet(book, heading)
     for number, row in enumerate(rows):
