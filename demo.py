@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from flask_security.utils import hash_password
@@ -56,6 +57,7 @@ else:
 
 PASSWORD = "northwind-demo"  # noqa: S105  # printed at the start, and only ever valid on one's own machine
 FIRM = "Northwind Tax"
+ZONE = "America/New_York"
 TEAM = (
     ("Dana Reyes", "dana@northwind.example", Role.ADMIN, Sees.ALL),
     ("Sam Okafor", "sam@northwind.example", Role.STAFF, Sees.ALL),
@@ -99,6 +101,7 @@ CLIENTS: Sequence[tuple[str, bool, Sequence[Person]]] = (
     )),
     ("Noether Advisory", False, (
         Person("Emmy Noether", "emmy@noether.example", "suspended", 90),
+        Person("Otto Fischer", "otto@noether.example", "access_ended", 120),
         Person("Fritz Noether"),
     )),
     ("Curie Laboratories", False, (
@@ -161,7 +164,7 @@ def _firm(password: str) -> tuple[Firm, list[TeamMember]]:
         name=FIRM,
         phone="+1 555 0100",
         reply_to="office@northwind.example",
-        time_zone="America/New_York",
+        time_zone=ZONE,
         is_demo=True,
     )
     db.session.add(firm)
@@ -217,6 +220,7 @@ _INVITES = {
     "active_never": InviteState.ACCEPTED,
     "suspended": InviteState.ACCEPTED,
     "removed": InviteState.ACCEPTED,
+    "access_ended": InviteState.ACCEPTED,
     "bounced": InviteState.PENDING,
     "mail_failed": InviteState.PENDING,
     "expired": InviteState.PENDING,
@@ -299,6 +303,9 @@ def _joined(person: Person, invite: Invite, password: str) -> None:
     access.state = _ACCESSES.get(person.standing, AccessState.ACTIVE)
     access.last_login_at = None if person.standing == "active_never" else joined + timedelta(days=2)
     _event("invite_accepted", invite, joined, f"login:{login.id}")
+    if person.standing == "access_ended":
+        last_day = (joined + timedelta(days=30)).astimezone(ZoneInfo(ZONE))
+        access.ends_at = last_day.replace(hour=23, minute=59, second=59, microsecond=0)
 
 
 def _event(name: str, invite: Invite, when: datetime, actor: str) -> None:

@@ -115,7 +115,7 @@ class _Log:
                 return  # whoever was here before began after our commit
             covered = self._commits
             # Where it is gone, who used it last has copied it into the database, and synced that.
-            if os.path.exists(self.path):
+            with contextlib.suppress(FileNotFoundError):
                 log = os.open(self.path, os.O_RDONLY)
                 try:
                     _sync_data(log)
