@@ -1,8 +1,9 @@
 """Measure the product against a plain view, on this machine, and print the table of docs/performance.md.
 
-    python -m bench [--size small|full] [--only sqlite|postgresql] [--parts PARTS] [--rows N]
+    python -m bench [--size small|full] [--only sqlite|postgresql] [--parts PARTS] [--rows N] [--processes 1|2]
 
-Parts: compose, worker, rate, latency (these four by default), hooks, growth (Send on top of N invites).
+Parts: compose, worker, rate, latency (these four by default), hooks, growth (Send on top of N invites). Rate and
+latency with one process for each server, or with two (bench/servers.py says which).
 
 Everything runs in turns, ours and the plain view's, and what counts is the ratio of medians: a machine that others use
 too slows both. The load is a firm's: requests go to a thousand clients in turn, for ours and the plain view alike
@@ -42,12 +43,16 @@ class Table:
         )
 
 
-def rates(table: Table, where: dict[str, str], kind: str, size: dict[str, int]) -> None:
+def rates(table: Table, where: dict[str, str], kind: str, size: dict[str, int], processes: int) -> None:
     """Persisted and mailed end to end, processor time, memory."""
     folder = Path(where["sqlite"])
     with (
-        running("ours", new_database(where, kind, "ours"), folder / f"ours-{kind}") as ours,
-        running("plain", new_database(where, kind, "plain"), folder / f"plain-{kind}") as plain,
+        running(
+            "ours", new_database(where, kind, "ours"), folder / f"ours-{kind}", processes=processes
+        ) as ours,
+        running(
+            "plain", new_database(where, kind, "plain"), folder / f"plain-{kind}", processes=processes
+        ) as plain,
     ):
         for people, callers, rounds, goal in (
             (10, 1, size["rounds"], ""),
@@ -74,12 +79,16 @@ def rates(table: Table, where: dict[str, str], kind: str, size: dict[str, int]) 
         )  # fmt: skip
 
 
-def latencies(table: Table, where: dict[str, str], kind: str, size: dict[str, int]) -> None:
+def latencies(table: Table, where: dict[str, str], kind: str, size: dict[str, int], processes: int) -> None:
     """Send to 1, 10 and many people, with a relay that takes 0 and 200 ms a mail."""
     folder = Path(where["sqlite"])
     with (
-        running("ours", new_database(where, kind, "quick"), folder / f"quick-{kind}") as quick,
-        running("ours", new_database(where, kind, "slow"), folder / f"slow-{kind}", delay=0.2) as slow,
+        running(
+            "ours", new_database(where, kind, "quick"), folder / f"quick-{kind}", processes=processes
+        ) as quick,
+        running(
+            "ours", new_database(where, kind, "slow"), folder / f"slow-{kind}", delay=0.2, processes=processes
+        ) as slow,
     ):
         p50: dict[tuple[int, str], float] = {}
         for people, sends in (
@@ -146,6 +155,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--parts", default="compose,worker,rate,latency")
     parser.add_argument("--rows", type=int, default=100_000, help="invites that growth begins with")
+    parser.add_argument("--processes", type=int, choices=[1, 2], default=1)
     options = parser.parse_args()
     size, kinds = SIZES[options.size], [options.only] if options.only else ["sqlite", "postgresql"]
     print(
@@ -153,8 +163,8 @@ def main() -> None:
     )
     table = Table()
     parts: dict[str, Callable[[dict[str, str], str], None]] = {
-        "rate": lambda where, kind: rates(table, where, kind, size),
-        "latency": lambda where, kind: latencies(table, where, kind, size),
+        "rate": lambda where, kind: rates(table, where, kind, size, options.processes),
+        "latency": lambda where, kind: latencies(table, where, kind, size, options.processes),
         "hooks": lambda where, kind: hook(table, where, kind, size),
         "growth": lambda where, kind: growth(table, where, kind, size, options.rows),
     }
@@ -163,7 +173,8 @@ def main() -> None:
         table.line(*mailroom.writing())
     with databases(sorted({"sqlite", *kinds})) as where:
         for kind in kinds:
-            table.head(f"{kind}, load {os.getloadavg()[0]:.1f}")
+            layout = "two processes each" if options.processes == 2 else "one process each"
+            table.head(f"{kind}, {layout}, load {os.getloadavg()[0]:.1f}")
             if "worker" in options.parts:
                 for line in mailroom.worker(
                     new_database(where, kind, "room"), Path(where["sqlite"]) / f"room-{kind}", size["mails"]

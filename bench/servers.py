@@ -5,6 +5,9 @@ next client (CLIENTS of them, in turn), because no client has thousands of peopl
 one client, too. Ours and the plain view get the same requests. Callers keep their connection open and do nothing but
 write and read it, so that they take little of the machine from the server; the sink and they are processes of their
 own, and the servers' processor time is read from the system.
+
+With two processes ours is laid out as docs/deploy.md has it (`app.py web` and `app.py worker`), and the plain view
+serves by two of its kind, between which callers and requests take turns. What they use counts together.
 """
 
 from __future__ import annotations
@@ -47,16 +50,18 @@ class Server:
     """A running server; `send(n)` is one request with n fresh people, to the next client."""
 
     kind: str  # ours or plain
-    port: int
-    process: subprocess.Popen[bytes]
+    ports: list[int]
+    processes: list[subprocess.Popen[bytes]]
     sink: Sink
     paths: list[str]  # of each client
     headers: dict[str, str]
     _turn: Iterator[int] = field(default_factory=itertools.count)
+    _caller: Iterator[int] = field(default_factory=itertools.count)
 
     def caller(self) -> closing[HTTPConnection]:
         """Somebody who presses Send: a connection that stays open."""
-        return closing(HTTPConnection("127.0.0.1", self.port, timeout=900))
+        port = self.ports[next(self._caller) % len(self.ports)]
+        return closing(HTTPConnection("127.0.0.1", port, timeout=900))
 
     def send(self, people: int, caller: HTTPConnection) -> float:
         """One request; seconds until its answer."""
@@ -98,7 +103,7 @@ class Server:
         """Wait until the sink took so many. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while self.sink.count() < count:
-            if time.monotonic() > deadline or self.process.poll() is not None:
+            if time.monotonic() > deadline or not self.lives():
                 raise TimeoutError(f"{self.kind}: {self.sink.count()} of {count}")
             time.sleep(0.01)
 
@@ -109,14 +114,18 @@ class Server:
             before = now
             time.sleep(0.3)
 
+    def lives(self) -> bool:
+        """Whether all its processes run."""
+        return all(process.poll() is None for process in self.processes)
+
     def processor(self) -> float:
         """Processor seconds used so far."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        used = [psutil.Process(process.pid).cpu_times() for process in self.processes]
+        return float(sum(times.user + times.system for times in used))
 
     def memory(self) -> float:
         """Resident megabytes."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+        return float(sum(psutil.Process(process.pid).memory_info().rss for process in self.processes)) / 1e6
 
 
 def ask(
@@ -166,45 +175,61 @@ def new_database(where: dict[str, str], kind: str, name: str) -> str:
 
 @contextmanager
 def running(
-    kind: str, database: str, folder: Path, *, delay: float = 0, connections: int = 2, invites: int = 0
+    kind: str,
+    database: str,
+    folder: Path,
+    *,
+    delay: float = 0,
+    connections: int = 2,
+    invites: int = 0,
+    processes: int = 1,
 ) -> Iterator[Server]:
     """One of the servers with a sink of its own, ended with the block; ours on top of so many invites."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    ports = [free_port()] * processes
     environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     with running_sink(folder / "taken", delay=delay, links=False) as sink, (folder / "log").open("ab") as log:
         if kind == "ours":
             environment |= sink.settings | {
                 "PORTAL_DATA_DIR": str(folder), "DATABASE_URL": database, "RATE_LIMITS": "false",
-                "MAIL_CONNECTIONS": str(connections), "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
+                "MAIL_CONNECTIONS": str(connections), "PORTAL_BASE_URL": f"http://127.0.0.1:{ports[0]}",
             }  # fmt: skip
             headers = {"Authorization": f"Bearer {prepare(environment, folder)}"}
             if invites:
                 _grow(environment, invites)
-            command = ["app.py", "--port", str(port), "--no-demo"]
+            both = [["app.py", "--port", str(ports[0]), "--no-demo"]]
+            apart = [["app.py", "web", "--port", str(ports[0])], ["app.py", "worker"]]
+            commands = both if processes == 1 else apart
         else:
             headers = {}
-            command = ["-m", "bench.plain", "--port", str(port), "--database", database]
-            command += ["--mail-port", str(sink.port), "--clients", str(CLIENTS)]
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=HOME, env=environment, stdout=log, stderr=log
-        )
-        server = Server(kind, port, process, sink, [], headers)
+            ports = [free_port() for _ in ports]
+            plain = ["-m", "bench.plain", "--database", database, "--mail-port", str(sink.port)]
+            commands = [[*plain, "--clients", str(CLIENTS), "--port", str(port)] for port in ports]
+        server = Server(kind, ports, [], sink, [], headers)
         try:
-            _wait(server, folder / "log")
+            for command in commands:
+                server.processes.append(
+                    subprocess.Popen(
+                        [sys.executable, *command], cwd=HOME, env=environment, stdout=log, stderr=log
+                    )
+                )
+                _wait(server, folder / "log")
             server.paths = _paths(server)
-            with server.caller() as caller:
-                for _ in range(5):  # everything that is made at the first requests
-                    server.send(10, caller)
-            server.settle(50)
+            for _ in ports:
+                with server.caller() as caller:
+                    for _ in range(5):  # everything that is made at the first requests
+                        server.send(10, caller)
+            server.settle(50 * len(ports))
             server.rest()
             yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            for process in server.processes:
+                process.terminate()
+            for process in server.processes:
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 def prepare(environment: dict[str, str], folder: Path) -> str:
@@ -251,12 +276,14 @@ def _paths(server: Server) -> list[str]:
 
 
 def _wait(server: Server, log: Path) -> None:
+    """Until the processes begun so far answer: each caller goes to the next of them."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and server.process.poll() is None:
+    while time.monotonic() < deadline and server.lives():
         try:
-            with server.caller() as caller:
-                if ask(caller, "GET", "/healthz", {})[0] == 200:
-                    return
+            for _ in server.processes:
+                with server.caller() as caller:
+                    ask(caller, "GET", "/healthz", {})
+            return
         except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"the server did not come up:\n{log.read_text()[-3000:]}")
