@@ -7,14 +7,15 @@ worker) is handed to `after_commit()`.
 SQLite: WAL, foreign keys on, and writers begin with BEGIN IMMEDIATE. A transaction that reads first and writes
 later fails at once there when another writer came between, however long the busy timeout is; so a unit of work
 first ends the request's reading transaction and begins anew as a writer. Rows loaded before are loaded again, under
-the lock, when they are next touched. The threads of one process queue up for that lock among themselves: who waits for
-it in SQLite sleeps up to a tenth of a second at a time and looks again, while others come and take it. Waiting for the
-disk comes after that turn, and one wait serves all who committed before it began (see `_Log`).
+the lock, when they are next touched. Threads and processes queue up for that lock before SQLite (see `_Turns`): who
+waits for it there sleeps up to a tenth of a second at a time and looks again, while others come and take it. Waiting
+for the disk comes after that turn, and one wait serves all who committed before it began (see `_Log`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import inspect
 import os
@@ -35,7 +36,7 @@ db = SQLAlchemy()
 _WRITES = "portal_writes"
 _AFTER_COMMIT = "portal_after_commit"
 _OPEN = "portal_unit_of_work"
-_WRITER = "portal_writer"
+_TURNS = "portal_turns"
 _LOG = "portal_log"
 _WAIT = 30  # seconds, for whoever writes to SQLite at this moment
 
@@ -46,7 +47,6 @@ def init_database(app: Flask, url: str) -> None:
     # The connection used last goes first: its pages and its prepared statements are at hand.
     options |= {"pool_size": 20, "max_overflow": 20, "pool_use_lifo": True}
     if url.startswith("sqlite"):
-        app.extensions[_WRITER] = threading.Lock()
         options["connect_args"] = {"timeout": _WAIT, "check_same_thread": False}
     else:
         # Our pages read a few rows of many: starting parallel workers or a compiler costs more than all of the reading.
@@ -62,6 +62,7 @@ def init_database(app: Flask, url: str) -> None:
         if db.engine.dialect.name == "sqlite":
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
             sa.event.listen(db.engine, "begin", _begin_sqlite)
+            app.extensions[_TURNS] = _Turns(db.engine.url.database)
             if db.engine.url.database:
                 app.extensions[_LOG] = _Log(f"{os.path.realpath(db.engine.url.database)}-wal")
                 sa.event.listen(db.sessionmaker, "after_commit", _committed_alone)
@@ -139,16 +140,41 @@ def _wait_for_the_disk() -> None:
         log.sync()
 
 
-@contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """One writer at a time in this process where the database is SQLite; who waited in vain is told so by SQLite."""
-    writer: threading.Lock | None = current_app.extensions.get(_WRITER)
-    mine = writer is not None and writer.acquire(timeout=_WAIT)
-    try:
-        yield
-    finally:
-        if writer is not None and mine:
-            writer.release()
+class _Turns:
+    """One writer to SQLite at a time: a process's threads by a lock, the processes by one on a file beside it."""
+
+    def __init__(self, database: str | None) -> None:
+        self._path = f"{os.path.realpath(database)}-turn" if database else None
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for it and hold it. Who waited in vain goes on, and is told so by SQLite."""
+        mine = self._lock.acquire(timeout=_WAIT)
+        try:
+            with self._of_this_process() if mine else contextlib.nullcontext():
+                yield
+        finally:
+            if mine:
+                self._lock.release()
+
+    @contextlib.contextmanager
+    def _of_this_process(self) -> Iterator[None]:
+        """The system ends it with the process, however that ends."""
+        if self._path is None:
+            yield
+            return
+        file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)  # an operator's command may have made it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+def _turn() -> contextlib.AbstractContextManager[None]:
+    turns: _Turns | None = current_app.extensions.get(_TURNS)
+    return turns.turn() if turns is not None else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
