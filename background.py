@@ -10,7 +10,8 @@ names them, in three kinds:
 - `task(app, name, function)`: work that `enqueue(name, ...)` asks for, with plain arguments.
 
 Each runs in an application context of its own. QUEUE_URL picks the engine; unset, it follows the database: a small
-SQLite file beside ours (without fsync, since nothing in it is worth one), or tables in the same PostgreSQL.
+SQLite file beside ours (without fsync, since nothing in it is worth one), or tables in the same PostgreSQL. Each of
+them wakes a worker in another process at once.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from later import put_off
 
 put_off("psycopg")  # Huey imports the driver on SQLite, too
 import psycopg
-from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
-from huey.consumer import Consumer, Scheduler, Worker
+from huey import Huey, PostgresHuey, RedisHuey, crontab
+from huey.consumer import Consumer, Scheduler
 from huey.serializer import SignedSerializer
 
+from bell import BellStorage
 from config import Settings, WrongSetting
 from models import utc_now
 from models.event import after_appending
@@ -43,8 +45,8 @@ log = structlog.get_logger(__name__)
 
 THREADS = 4  # mail, facts and whatever else waits at the same time
 STOP_SECONDS = 10.0  # what a stop waits for what is running
+DOWN_SECONDS = 1.0  # how often a queue that is down is asked
 AGAIN_AFTER = 0.1  # seconds; what many ask for within them is done together
-POLL_SECONDS = 0.2  # how often a SQLite queue is looked into by another process than the one that woke it
 
 
 class Background:
@@ -54,7 +56,6 @@ class Background:
         self.app = app
         self.settings = settings
         self.on_wake: dict[str, _OneAtATime] = {}
-        self.nudged = threading.Event()
         self.stopping = threading.Event()
         self.consumer: _Consumer | None = None
         self.thread: threading.Thread | None = None
@@ -97,7 +98,6 @@ class Background:
         """Put one call of the task into the queue."""
         huey = self.huey
         huey.enqueue(self._tasks[name].s(**arguments))
-        self.nudged.set()
 
     def wake(self, *names: str, sweep: bool = False) -> None:
         """Ask for the named tasks of the kind `on_wake`, or for all of them.
@@ -209,9 +209,7 @@ def start(app: Flask, threads: int = THREADS) -> None:
     if background.consumer is not None:
         return
     background.stopping.clear()
-    consumer = _Consumer(
-        background, workers=threads, initial_delay=0.05, max_delay=POLL_SECONDS, shutdown_timeout=STOP_SECONDS
-    )
+    consumer = _Consumer(background, workers=threads, max_delay=DOWN_SECONDS, shutdown_timeout=STOP_SECONDS)
     background.consumer = consumer
     background.thread = threading.Thread(target=consumer.run, name="worker", daemon=True)
     background.thread.start()
@@ -231,7 +229,6 @@ def stop(app: Flask | None = None) -> None:
     """Stop the worker of `app` (default: all in this process): what is running ends or gives its rows back."""
     for background in [known for known in _RUNNING if app is None or known.app is app]:
         background.stopping.set()
-        background.nudged.set()
         background.cancel_timer()
         if background.consumer is not None:
             background.consumer.stop(graceful=True)
@@ -335,7 +332,8 @@ def _open(settings: Settings) -> Huey:
         case _:
             own = unquote(urlsplit(settings.queue_url).path.removeprefix("/")) if settings.queue_url else ""
             filename = own or str(settings.data_dir / "queue.sqlite3")
-            return SqliteHuey("portal", filename=filename, fsync=False, cache_mb=1, timeout=10, **options)
+            files = {"filename": filename, "fsync": False, "cache_mb": 1, "timeout": 10}
+            return Huey("portal", storage_class=BellStorage, **files, **options)
 
 
 def _schedule(minutes: int) -> Any:
@@ -348,20 +346,6 @@ def _schedule(minutes: int) -> Any:
 
 
 # The consumer -------------------------------------------------------------------------------------------------------
-
-
-class _Worker(Worker):
-    """Sleeps until the next look into the queue, or until this very process puts something in."""
-
-    delay: float
-
-    def sleep(self) -> None:
-        nudged = self.huey.nudged
-        if nudged.wait(min(self.delay, self.max_delay)):
-            nudged.clear()
-            self.delay = self.default_delay
-        else:
-            self.delay *= self.backoff
 
 
 class _Scheduler(Scheduler):
@@ -388,12 +372,11 @@ class _Scheduler(Scheduler):
 class _Consumer(Consumer):
     """Huey's consumer as a guest: it leaves the process's signal handlers alone."""
 
-    worker_class = _Worker
     scheduler_class = _Scheduler
 
     def __init__(self, background: Background, **options: Any) -> None:
         huey = background.huey
-        huey.background, huey.nudged = background, background.nudged
+        huey.background = background
         super().__init__(huey, check_worker_health=True, **options)
 
     def _set_signal_handlers(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from flask import Flask, current_app
 import background
 from config import WrongSetting
 from models import after_commit, unit_of_work, utc_now
+from tests.support.live import PROJECT
 from tests.support.post import both_kinds, plain_app
 
 
@@ -117,6 +120,42 @@ def test_a_wake_up_while_no_worker_runs_waits_for_it(post: Flask) -> None:
             background.wake()
     background.start(post)
     until(lambda: bool(ran))
+
+
+# A worker that would not look into its queue by itself while the test lasts, nor sweep.
+DEAF = """
+import sys
+from pathlib import Path
+import background, bell
+from tests.support.post import plain_app
+
+bell.LOOKS_EVERY = background._Scheduler.periodic_task_seconds = 3600
+app = plain_app(Path(sys.argv[1]))
+background.on_wake(app, "mail", lambda: print("mail", flush=True))
+background.start(app)
+background.wait()
+"""
+
+
+@pytest.mark.one_database
+def test_a_wake_up_from_another_process_is_heard_at_once(tmp_path: Path) -> None:
+    app = plain_app(tmp_path)
+    background.on_wake(app, "mail", lambda: None)
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        heard: list[str] = []
+        listener = threading.Thread(target=lambda: heard.extend(iter(worker.stdout.readline, "")))
+        listener.start()
+        until(lambda: len(heard) == 1)  # the sweep at its start
+        for number in (2, 3):
+            background._of(app).wake("mail")
+            until(lambda number=number: len(heard) == number)
+        worker.kill()
+        listener.join()
+    background._of(app).wake("mail")  # nobody listens
+    assert background._of(app).huey.storage.queue_size() == 1
+    background._of(app).huey.storage.close()
 
 
 def test_a_task_that_raises_harms_no_other(post: Flask) -> None:
