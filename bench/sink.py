@@ -24,95 +24,88 @@ from typing import IO
 
 _ID = re.compile(rb"(?im)^Message-ID: (\S+)")
 _LINK = re.compile(rb"https?://\S+/portal/\S+")
+_OK, _TAKEN, _BYE = b"250 ok\r\n", b"250 taken\r\n", b"221 bye\r\n"
 
 
 class _Line(asyncio.Protocol):
-    """One connection. Pipelining and line ends are taken as they come."""
+    """One connection. Pipelining and line ends are taken as they come; what came together is answered together."""
 
-    def __init__(self, options: argparse.Namespace, kept: IO[str], failed: set[bytes]) -> None:
+    def __init__(self, options: argparse.Namespace, kept: IO[bytes], failed: set[bytes]) -> None:
         self.options, self.kept, self.failed = options, kept, failed
-        self.buffer, self.recipient, self.in_data, self.stuck = b"", "", False, False
+        self.buffer, self.recipient, self.in_data, self.stuck = b"", b"", False, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.say("220 sink")
-
-    def say(self, line: str) -> None:
-        self.transport.write(line.encode() + b"\r\n")
+        self.transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while True:
+        self.buffer = self.buffer + data if self.buffer else data
+        answers = b""
+        while not self.stuck:
             end = b"\r\n.\r\n" if self.in_data else b"\r\n"
             found, ending, rest = self.buffer.partition(end)
             if not ending:
-                return
+                break
             self.buffer = rest
-            if self.in_data:
-                self.in_data = False
-                self.content(found)
-            else:
-                self.command(found)
+            answers += self.content(found) if self.in_data else self.command(found)
+        if answers:
+            self.transport.write(answers)
+        if answers.endswith(_BYE) or (self.options.hang_up and answers.endswith(_TAKEN)):
+            self.transport.close()
+
+    def command(self, line: bytes) -> bytes:
+        word = line[:4].upper()
+        if word == b"RCPT":
+            self.recipient = line.partition(b"<")[2].partition(b">")[0]
+            self.stuck = self.recipient.startswith((b"mute@", b"drip@"))
+            if self.stuck and self.recipient.startswith(b"drip@"):
+                asyncio.get_running_loop().call_later(1, self.drip)
+            return b"" if self.stuck else _OK
+        if word == b"DATA":
+            self.in_data = True
+            return b"354 go on\r\n"
+        if word == b"EHLO":
+            return b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
+        return _BYE if word == b"QUIT" else _OK
 
     def drip(self) -> None:
         if not self.transport.is_closing():
             self.transport.write(b"2")
             asyncio.get_running_loop().call_later(1, self.drip)
 
-    def command(self, line: bytes) -> None:
-        word = line[:4].upper()
-        if self.stuck:
-            return
-        if word == b"EHLO":
-            self.transport.write(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
-        elif word == b"RCPT":
-            self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
-            self.stuck = self.recipient.startswith(("mute@", "drip@"))
-            if not self.stuck:
-                self.say("250 ok")
-            elif self.recipient.startswith("drip@"):
-                self.drip()
-        elif word == b"DATA":
-            self.in_data = True
-            self.say("354 go on")
-        elif word == b"QUIT":
-            self.say("221 bye")
-            self.transport.close()
-        else:
-            self.say("250 ok")
-
-    def content(self, raw: bytes) -> None:
+    def content(self, raw: bytes) -> bytes:
+        self.in_data = False
         if self.options.delay:
-            asyncio.get_running_loop().call_later(self.options.delay, self.answer, raw)
-        else:
-            self.answer(raw)
+            asyncio.get_running_loop().call_later(self.options.delay, self.late, raw)
+            return b""
+        return self.answer(raw)
 
-    def answer(self, raw: bytes) -> None:
+    def late(self, raw: bytes) -> None:
+        answer = self.answer(raw)
+        self.transport.write(answer)
+        if self.options.hang_up and answer == _TAKEN:
+            self.transport.close()
+
+    def answer(self, raw: bytes) -> bytes:
         found = _ID.search(raw)
         message_id = found[1] if found else b"-"
-        share = int.from_bytes(hashlib.sha256(message_id).digest()[:4], "big") % 100
-        if share < self.options.fail and message_id not in self.failed:
-            self.failed.add(message_id)
-            self.say("451 4.3.0 not now")
-            return
+        if self.options.fail and message_id not in self.failed:
+            share = int.from_bytes(hashlib.sha256(message_id).digest()[:4], "big") % 100
+            if share < self.options.fail:
+                self.failed.add(message_id)
+                return b"451 4.3.0 not now\r\n"
+        line = [self.recipient, message_id]
         if self.options.links:
             text = quopri.decodestring(raw.split(b"text/html", 1)[0])
             link = _LINK.search(text)
-            shown = link[0].decode() if link else "-"
-            self.kept.write(
-                f"{self.recipient} {message_id.decode()} {shown} {hashlib.sha256(raw).hexdigest()}\n"
-            )
-        else:
-            self.kept.write(f"{self.recipient} {message_id.decode()}\n")
-        self.kept.flush()
-        self.say("250 taken")
-        if self.options.hang_up:
-            self.transport.close()
+            line += [link[0] if link else b"-", hashlib.sha256(raw).hexdigest().encode()]
+        self.kept.write(b" ".join(line) + b"\n")
+        return _TAKEN
 
 
 async def _serve(options: argparse.Namespace) -> None:
     failed: set[bytes] = set()
-    with options.keep.open("a", buffering=1 << 16) as kept:
+    with options.keep.open("ab", buffering=0) as kept:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Line(options, kept, failed), "127.0.0.1", options.port)
         print(server.sockets[0].getsockname()[1], flush=True)
@@ -129,12 +122,14 @@ class Taken:
     digest: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sink:
     """A running sink."""
 
     port: int
     keep: Path
+    _counted: int = 0
+    _read: int = 0  # bytes of `keep`
 
     def taken(self) -> list[Taken]:
         """What it took so far."""
@@ -142,7 +137,12 @@ class Sink:
 
     def count(self) -> int:
         """How many it took so far."""
-        return self.keep.read_bytes().count(b"\n")
+        with self.keep.open("rb") as kept:
+            kept.seek(self._read)
+            more = kept.read()
+        self._read += len(more)
+        self._counted += more.count(b"\n")
+        return self._counted
 
     @property
     def settings(self) -> dict[str, str]:
