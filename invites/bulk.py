@@ -174,10 +174,15 @@ def _stages(view: FirmView, action: JobAction, target: Target) -> Any:
     if target.api_ids:
         found = view.invites().where(Invite.id.in_(target.api_ids)).subquery()
         stage = sa.func.coalesce(_stage_now(), Stage.REVOKED.value).label("stage")
+        theirs = sa.and_(
+            PortalPerson.client_id == found.c.client_id,
+            PortalPerson.mailbox == found.c.email,
+            PortalPerson.invite_id == found.c.id,
+        )
         return (
             sa.select(stage, sa.func.count().label("n"))
             .select_from(found)
-            .outerjoin(PortalPerson, PortalPerson.invite_id == found.c.id)
+            .outerjoin(PortalPerson, theirs)
             .group_by(stage)
         )
     rows = _people(view, target).with_only_columns(now_stage, sa.func.count().label("n"))

@@ -84,10 +84,9 @@ def _mail_of(report: Report) -> Outbox | None:
     wanted = {one for place in report.message_ids for one in place}
     if not wanted:
         return None
-    known = {
-        row.message_id: row
-        for row in db.session.scalars(sa.select(Outbox).where(Outbox.message_id.in_(wanted)))
-    }
+    ids = {outbox.id_in(one) for one in wanted}
+    rows = db.session.scalars(sa.select(Outbox).where(Outbox.id.in_(ids), Outbox.message_id.in_(wanted)))
+    known = {row.message_id: row for row in rows}
     for place in report.message_ids:
         found = [known[one] for one in place if one in known]
         if found:

@@ -178,6 +178,11 @@ def _new_row(mail: NewMail, settings: config.Settings, domain: str, now: datetim
     }
 
 
+def id_in(message_id: str) -> str:
+    """The row's id that stands in a Message-ID of ours; of another's something that is no id."""
+    return message_id.strip("<>").partition("@")[0].upper()
+
+
 def _may_wait(mail: NewMail) -> bool:
     """Item mails to one access wait a while for others, and go out as one."""
     return mail.kind is MailKind.ITEM and mail.due_at is None and mail.item_id is not None

@@ -334,7 +334,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_contact"),
     )
     op.create_index("ix_contact_client_email", "contact", ["client_id", "email"], unique=False)
-    op.create_index("ix_contact_email", "contact", ["email"], unique=False)
     op.create_table(
         "job_item",
         sa.Column("job_id", sa.String(length=26), nullable=False),
@@ -429,7 +428,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("access_ends_at IS NOT NULL"),
         postgresql_where=sa.text("access_ends_at IS NOT NULL"),
     )
-    op.create_index("ix_portal_person_invite_id", "portal_person", ["invite_id"], unique=False)
     op.create_index(
         "ix_portal_person_invited_expires",
         "portal_person",
@@ -509,6 +507,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=None,
         postgresql_where=None,
+    )
+    op.create_index(
+        "ix_portal_person_undelivered",
+        "portal_person",
+        ["invite_id"],
+        unique=False,
+        sqlite_where=sa.text("stage IN ('bounced', 'mail_failed')"),
+        postgresql_where=sa.text("stage IN ('bounced', 'mail_failed')"),
     )
     op.create_table(
         "ticked_last_time",
@@ -735,7 +741,6 @@ def upgrade() -> None:
     op.create_index(
         "ix_invite_client_email", "invite", ["client_id", "email", "created_at", "id"], unique=False
     )
-    op.create_index("ix_invite_contact_id", "invite", ["contact_id"], unique=False)
     op.create_index("ix_invite_email", "invite", ["email"], unique=False)
     op.create_index(
         "ix_invite_expiry",
@@ -828,7 +833,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_event"),
     )
     op.create_index("ix_event_client", "event", ["client_id", "id"], unique=False)
-    op.create_index("ix_event_firm_id", "event", ["firm_id"], unique=False)
     op.create_index("ix_event_invite_id", "event", ["invite_id"], unique=False)
     op.create_index(
         "ix_event_undispatched",
@@ -846,6 +850,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["invite_id"], ["invite.id"], name="fk_invite_item_invite_id"),
         sa.ForeignKeyConstraint(["item_id"], ["work_item.id"], name="fk_invite_item_item_id"),
         sa.PrimaryKeyConstraint("invite_id", "item_id", name="pk_invite_item"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "invite_token",
@@ -856,6 +861,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["invite_id"], ["invite.id"], name="fk_invite_token_invite_id"),
         sa.PrimaryKeyConstraint("token_hash", name="pk_invite_token"),
         sa.UniqueConstraint("invite_id", "generation", name="uq_invite_token_invite_id_generation"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "outbox",
@@ -921,7 +927,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["sender_id"], ["team_member.id"], name="fk_outbox_sender_id"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
     )
-    op.create_index("ix_outbox_access_id", "outbox", ["access_id"], unique=False)
+    op.create_index(
+        "ix_outbox_access_id",
+        "outbox",
+        ["access_id"],
+        unique=False,
+        sqlite_where=sa.text("access_id IS NOT NULL"),
+        postgresql_where=sa.text("access_id IS NOT NULL"),
+    )
     op.create_index(
         "ix_outbox_due",
         "outbox",
@@ -931,8 +944,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
     op.create_index("ix_outbox_invite_id", "outbox", ["invite_id"], unique=False)
-    op.create_index("ix_outbox_message_id", "outbox", ["message_id"], unique=False)
-    op.create_index("ix_outbox_to_email", "outbox", ["to_email"], unique=False)
     op.create_index(
         "ix_outbox_turn",
         "outbox",
@@ -958,8 +969,6 @@ def downgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
-    op.drop_index("ix_outbox_to_email", table_name="outbox")
-    op.drop_index("ix_outbox_message_id", table_name="outbox")
     op.drop_index("ix_outbox_invite_id", table_name="outbox")
     op.drop_index(
         "ix_outbox_due",
@@ -967,7 +976,12 @@ def downgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
-    op.drop_index("ix_outbox_access_id", table_name="outbox")
+    op.drop_index(
+        "ix_outbox_access_id",
+        table_name="outbox",
+        sqlite_where=sa.text("access_id IS NOT NULL"),
+        postgresql_where=sa.text("access_id IS NOT NULL"),
+    )
     op.drop_table("outbox")
     op.drop_table("invite_token")
     op.drop_table("invite_item")
@@ -978,7 +992,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("dispatched_at IS NULL"),
     )
     op.drop_index("ix_event_invite_id", table_name="event")
-    op.drop_index("ix_event_firm_id", table_name="event")
     op.drop_index("ix_event_client", table_name="event")
     op.drop_table("event")
     op.drop_table("accept_code")
@@ -1014,7 +1027,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
     )
     op.drop_index("ix_invite_email", table_name="invite")
-    op.drop_index("ix_invite_contact_id", table_name="invite")
     op.drop_index("ix_invite_client_email", table_name="invite")
     op.drop_table("invite")
     op.drop_index("ix_stored_file_item_id", table_name="stored_file")
@@ -1036,6 +1048,12 @@ def downgrade() -> None:
     op.drop_index("ix_work_item_client_workflow", table_name="work_item")
     op.drop_table("work_item")
     op.drop_table("ticked_last_time")
+    op.drop_index(
+        "ix_portal_person_undelivered",
+        table_name="portal_person",
+        sqlite_where=sa.text("stage IN ('bounced', 'mail_failed')"),
+        postgresql_where=sa.text("stage IN ('bounced', 'mail_failed')"),
+    )
     op.drop_index(
         "ix_portal_person_stage_since", table_name="portal_person", sqlite_where=None, postgresql_where=None
     )
@@ -1090,7 +1108,6 @@ def downgrade() -> None:
         sqlite_where=sa.text("stage = 'invited'"),
         postgresql_where=sa.text("stage = 'invited'"),
     )
-    op.drop_index("ix_portal_person_invite_id", table_name="portal_person")
     op.drop_index(
         "ix_portal_person_access_ends",
         table_name="portal_person",
@@ -1118,7 +1135,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("outcome = 'waiting'"),
     )
     op.drop_table("job_item")
-    op.drop_index("ix_contact_email", table_name="contact")
     op.drop_index("ix_contact_client_email", table_name="contact")
     op.drop_table("contact")
     op.drop_table("client_assignment")

@@ -50,7 +50,7 @@ class Contact(Base):
     client_id: Mapped[str] = link("client", index=False)
     name: Mapped[str] = mapped_column(sa.String(200), default="")
     name_key: Mapped[str] = mapped_column(sa.String(200), default="")  # casefolded, for searching by words
-    email: Mapped[str | None] = mapped_column(sa.String(320), index=True)
+    email: Mapped[str | None] = mapped_column(sa.String(320))
     email_display: Mapped[str | None] = mapped_column(sa.String(320))
     is_primary: Mapped[bool] = mapped_column(default=False)
     dont_ask: Mapped[bool] = mapped_column(default=False)  # the window doesn't open because of this person

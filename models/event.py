@@ -32,7 +32,7 @@ class Event(Base):
     )
 
     id: Mapped[str] = id_column()
-    firm_id: Mapped[str] = link("firm")
+    firm_id: Mapped[str] = link("firm", index=False)
     name: Mapped[str] = mapped_column(sa.String(60))  # a fact's name, or another word for the activity list
     workflow: Mapped[str] = mapped_column(sa.String(60))  # the fact's sender
     client_id: Mapped[str | None] = link("client", nullable=True, index=False)

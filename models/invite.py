@@ -62,7 +62,7 @@ class Invite(Base):
     id: Mapped[str] = id_column()
     firm_id: Mapped[str] = link("firm", index=False)
     client_id: Mapped[str] = link("client", index=False)
-    contact_id: Mapped[str | None] = link("contact", nullable=True)
+    contact_id: Mapped[str | None] = link("contact", nullable=True, index=False)
     email: Mapped[str] = mapped_column(sa.String(320), index=True)
     email_display: Mapped[str] = mapped_column(sa.String(320))
     name: Mapped[str] = mapped_column(sa.String(200), default="")
@@ -135,7 +135,7 @@ class InviteToken(Base):
     """
 
     __tablename__ = "invite_token"
-    __table_args__ = (sa.UniqueConstraint("invite_id", "generation"),)
+    __table_args__ = (sa.UniqueConstraint("invite_id", "generation"), {"sqlite_with_rowid": False})
 
     token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     invite_id: Mapped[str] = link("invite", index=False)
@@ -147,6 +147,7 @@ class InviteItem(Base):
     """An item that the invite leads to; accepting turns each into an item grant."""
 
     __tablename__ = "invite_item"
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     invite_id: Mapped[str] = link("invite", primary_key=True)
     item_id: Mapped[str] = link("work_item", primary_key=True)

@@ -54,6 +54,9 @@ def _waiting_index(name: str, *columns: str) -> sa.Index:
     return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
+_HAS_ACCESS = sa.text("access_id IS NOT NULL")
+
+
 class Outbox(Base):
     """One mail to one address."""
 
@@ -61,17 +64,19 @@ class Outbox(Base):
     __table_args__ = (
         _waiting_index("ix_outbox_due", "due_at", "id"),
         _waiting_index("ix_outbox_turn", "firm_id", "due_at", "id"),  # firms take turns
+        # Invites' mails, nearly all there are, have none.
+        sa.Index("ix_outbox_access_id", "access_id", sqlite_where=_HAS_ACCESS, postgresql_where=_HAS_ACCESS),
     )
 
     id: Mapped[str] = id_column()
     firm_id: Mapped[str | None] = link("firm", nullable=True, index=False)  # ix_outbox_turn serves the claim
     kind: Mapped[MailKind] = state_column(MailKind, name="kind")
-    to_email: Mapped[str] = mapped_column(sa.String(320), index=True)
+    to_email: Mapped[str] = mapped_column(sa.String(320))
     to_name: Mapped[str] = mapped_column(sa.String(200), default="")
     invite_id: Mapped[str | None] = link("invite", nullable=True)
     generation: Mapped[int | None]
     item_id: Mapped[str | None] = link("work_item", nullable=True, index=False)
-    access_id: Mapped[str | None] = link("portal_access", nullable=True)
+    access_id: Mapped[str | None] = link("portal_access", nullable=True, index=False)
     accept_code_id: Mapped[str | None] = mapped_column(sa.String(26))
     sender_id: Mapped[str | None] = link("team_member", nullable=True, index=False)
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -82,7 +87,7 @@ class Outbox(Base):
     )  # the claim that owns the row, a fence for settle
     attempts: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
-    message_id: Mapped[str] = mapped_column(sa.String(200), default="", index=True)
+    message_id: Mapped[str] = mapped_column(sa.String(200), default="")
     error: Mapped[str] = mapped_column(sa.String(500), default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     sent_at: Mapped[datetime | None]

@@ -59,6 +59,7 @@ def _index(name: str, *columns: str, only: str | None = None) -> sa.Index:
 
 LISTED = "part <> 'none'"
 _HAS_PORTAL = sa.text("part IN ('inside', 'open')")
+_UNDELIVERED = sa.text("stage IN ('bounced', 'mail_failed')")
 
 
 class PortalPerson(Base):
@@ -80,6 +81,13 @@ class PortalPerson(Base):
         _index("ix_portal_person_invited_expires", "expires_at", "id", only="stage = 'invited'"),
         _index("ix_portal_person_logged_in", "last_login_at", "id", only="stage = 'logged_in'"),
         _index("ix_portal_person_access_ends", "access_ends_at", "id", only="access_ends_at IS NOT NULL"),
+        # Whose mail came back: each new mail asks whether it brings one of them back to `invited`.
+        sa.Index(
+            "ix_portal_person_undelivered",
+            "invite_id",
+            sqlite_where=_UNDELIVERED,
+            postgresql_where=_UNDELIVERED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
@@ -92,7 +100,7 @@ class PortalPerson(Base):
     contacts: Mapped[int] = mapped_column(default=0)  # how many on the record share it; 0: not on it any more
     client_name_key: Mapped[str] = mapped_column(sa.String(200))
     access_id: Mapped[str | None] = mapped_column(sa.String(26))
-    invite_id: Mapped[str | None] = mapped_column(sa.String(26), index=True)
+    invite_id: Mapped[str | None] = mapped_column(sa.String(26))
     stage: Mapped[str] = mapped_column(sa.String(24))
     part: Mapped[str] = mapped_column(sa.String(24))
     since: Mapped[datetime]  # invited; joined, or put on the record, where there is no invite
