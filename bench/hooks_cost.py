@@ -55,7 +55,7 @@ def dispatch(url: str, folder: Path, turns: int = 9) -> Iterator[Line]:
     for name, direct, what in (
         ("trigger", "direct", "a trigger with one receiver, us"),
         ("fact", "direct fact", f"a fact of {FACTS}, told to one receiver, us"),
-        ("single fact", "direct fact", "a fact that comes alone (a thread of its own), us"),
+        ("single fact", "direct fact", "a fact that comes alone, us"),
     ):
         yield (
             what,

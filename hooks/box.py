@@ -1,17 +1,20 @@
 """A box: the thread on which one receiver hears its facts, one after another, so that it can harm nobody else.
 
 A receiver that raises is logged. One that hangs is left behind after a deadline, with the call it hangs in, and what it
-has not heard yet it hears in a new box. Receivers don't wait for each other. A thread for each single call would cost
-ten times what the call does.
+has not heard yet it hears in a new box. Receivers don't wait for each other. Threads are kept for the next boxes: to
+begin one costs ten times what most calls do.
 """
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import structlog
@@ -43,22 +46,45 @@ def tell(app: Flask, facts: Sequence[Told], patience: float) -> None:
         boxes = [rest for box in boxes if (rest := box.wait(patience)) is not None]
 
 
+def _on_a_thread(run: Callable[[], None]) -> threading.Event:
+    """Run it, which must not raise, on a kept thread that has nothing to do, or on a new one; set when it has ended."""
+    ended = threading.Event()
+    try:
+        inbox = _IDLE.pop()
+    except IndexError:
+        inbox = SimpleQueue()
+        threading.Thread(target=_keep, args=(inbox,), name="facts", daemon=True).start()
+    inbox.put((run, ended))
+    return ended
+
+
+def _keep(inbox: _Inbox) -> None:
+    while True:
+        run, ended = inbox.get()
+        contextvars.Context().run(run)  # what a receiver leaves in its context is not the next one's
+        _IDLE.append(inbox)
+        ended.set()
+
+
+_Inbox = SimpleQueue[tuple[Callable[[], None], threading.Event]]
+_IDLE: deque[_Inbox] = deque()
+os.register_at_fork(after_in_child=_IDLE.clear)  # threads stay behind
+
+
 class _Box:
-    """One receiver's thread. It begins at once."""
+    """One receiver's facts, heard on a thread from now on."""
 
     def __init__(self, app: Flask, receiver: Receiver, waiting: deque[Told]) -> None:
         self._app, self._receiver, self._waiting = app, receiver, waiting
         self._lock = threading.Lock()
         self._begun = time.monotonic()  # when the call that runs began
         self._left = False
-        self._thread = threading.Thread(target=self._run, name=f"fact-{_name(receiver)}", daemon=True)
-        self._thread.start()
+        self._ended = _on_a_thread(self._run)
 
     def wait(self, patience: float) -> _Box | None:
         """Until all is heard; where one call takes too long, a new box for what comes behind it."""
         while True:
-            self._thread.join(max(self._begun + patience - time.monotonic(), 0))
-            if not self._thread.is_alive():
+            if self._ended.wait(max(self._begun + patience - time.monotonic(), 0)):
                 return None
             with self._lock:  # it must not begin another call while it is left
                 if time.monotonic() < self._begun + patience:
@@ -85,7 +111,7 @@ class _Box:
         try:
             with self._app.app_context():
                 told.fact.deliver(self._receiver, told.sender, **arguments)
-        except (Exception, SystemExit):
+        except BaseException:  # SystemExit too: the thread is ours
             log.exception(
                 "receiver failed",
                 fact=told.fact.name,

@@ -6,6 +6,7 @@ import gc
 import itertools
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 import sqlalchemy as sa
@@ -191,6 +192,40 @@ class TestFacts:
         self.happen(world, times=3)
         self.dispatch(world)
         assert left == [False] * 3
+
+    def test_what_a_receiver_leaves_in_its_context_is_not_the_next_one_s(
+        self, world: World, receiver
+    ) -> None:
+        seen, mood = [], ContextVar("mood", default="calm")
+
+        def moody(sender: str, **extra: object) -> None:
+            seen.append(mood.get())
+            mood.set("cross")
+
+        receiver(hooks.invite_accepted, moody)
+        for _ in range(3):
+            self.happen(world)
+            self.dispatch(world)
+        assert seen == ["calm"] * 3
+
+    def test_who_hung_and_came_back_takes_no_thread_away(self, world: World, receiver) -> None:
+        """Threads are kept, and one that is left behind is free again when its call ends."""
+        heard, release = [], threading.Event()
+
+        def hangs_first(sender: str, **extra: object) -> None:
+            heard.append(threading.get_ident())
+            if len(heard) == 1:
+                release.wait(60)
+
+        receiver(hooks.invite_accepted, hangs_first)
+        self.happen(world)
+        self.dispatch(world, patience=0.2)
+        release.set()
+        for _ in range(5):
+            self.happen(world)
+            self.dispatch(world)
+        assert len(heard) == 6
+        assert len(set(heard)) <= 2
 
     def test_events_nobody_listens_to_are_marked_together(self, world: World, receiver) -> None:
         heard = []
