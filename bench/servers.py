@@ -267,7 +267,7 @@ def _paths(server: Server) -> list[str]:
     cursor: Any = ""
     with server.caller() as caller:
         while cursor is not None:
-            query = f"?limit=100&cursor={cursor}" if cursor else "?limit=100"
+            query = "?limit=100&q=byron+family" + (f"&cursor={cursor}" if cursor else "")
             _, answer = ask(caller, "GET", f"/api/v1/clients{query}", server.headers)
             found = json.loads(answer)
             paths += [f"/api/v1/clients/{client['id']}/invites" for client in found["items"]]

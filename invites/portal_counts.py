@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from invites import portals
 from invites.portals import PortalQuery
 from invites.scope import FirmView
+from invites.searching import has_words
 from models import PortalTally, SearchWord, Sees, db
 
 
@@ -79,8 +80,7 @@ def _searched(view: FirmView, query: PortalQuery) -> dict[str, Count]:
         .subquery()
     )
     key, rows = portals.key_of(query), portals.all_rows(view, query)
-    for word in others:
-        rows = rows.where(portals.has_word(found.c.owner_id, word))
+    rows = rows.where(has_words(found.c.owner_id, others))
     number = {
         show: sa.func.coalesce(sa.func.sum(sa.case((one.condition(), 1), else_=0)), 0).label(f"show_{place}")
         for place, (show, one) in enumerate(query.filters.items())

@@ -9,9 +9,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from invites.portals import MOST_COUNTED, access_ended
+from invites.portals import access_ended
+from invites.searching import IS_INVITED, are_few
 from invites.standing import StandingKey
-from models import Invite, PortalPerson, Stage, db
+from models import Invite, PortalPerson, Stage
 
 _STAGES = {
     StandingKey.ACTIVE: (Stage.JOINED, Stage.LOGGED_IN),
@@ -42,8 +43,8 @@ def invitee_stands(firm_id: str, key: StandingKey, now: datetime) -> sa.ColumnEl
     filled a page soon, and for a rare one all invites would be read.
     """
     theirs = sa.and_(PortalPerson.firm_id == firm_id, person_stands(key, now))
-    is_person = sa.and_(PortalPerson.client_id == Invite.client_id, PortalPerson.mailbox == Invite.email)
-    some = sa.select(PortalPerson.id).where(theirs).limit(MOST_COUNTED + 1).subquery()
-    if (db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > MOST_COUNTED:
-        return sa.exists().where(is_person, theirs)
-    return Invite.id.in_(sa.select(Invite.id).select_from(PortalPerson).join(Invite, is_person).where(theirs))
+    if not are_few(sa.select(PortalPerson.id).where(theirs)):
+        return sa.exists().where(IS_INVITED, theirs)
+    return Invite.id.in_(
+        sa.select(Invite.id).select_from(PortalPerson).join(Invite, IS_INVITED).where(theirs)
+    )

@@ -24,19 +24,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased, joinedload
 
 from invites.scope import FirmView
+from invites.searching import Condition, begins, has_words, wanted
 from models import Client, Part, PortalClient, PortalPerson, SearchWord, Stage, db, utc_now
 from models.base import UTCDateTime
 from models.errors import Missing
-from models.portal_list import LISTED, SEPARATORS, WITHOUT_EMAIL, WITHOUT_PORTAL, WORD_LENGTH
+from models.portal_list import LISTED, WITHOUT_EMAIL, WITHOUT_PORTAL
 
 PAGE = 50
 MOST_COUNTED = 1000
 SAMPLE = 64
 SOON = timedelta(days=7)
-LAST = "\U0010ffff"
-_SPACED = {ord(char): " " for char in SEPARATORS}
-
-Condition = sa.ColumnElement[bool]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,8 @@ def _part(part: Part) -> Condition:
     return _written(f"portal_person.part = '{part}'")
 
 
-def _stage(stage: Stage) -> Condition:
+def in_stage(stage: Stage) -> Condition:
+    """Written out, as a partial index wants it."""
     return _written(f"portal_person.stage = '{stage}'")
 
 
@@ -87,7 +85,7 @@ _OVER = (Stage.DECLINED, Stage.REMOVED, Stage.REVOKED)
 
 
 def _of_stage(label: str, stage: Stage, *sorts: str) -> Filter:
-    return Filter(label, lambda: _stage(stage), sorts or ("invited", "client"), (stage,))
+    return Filter(label, lambda: in_stage(stage), sorts or ("invited", "client"), (stage,))
 
 
 WITH = {
@@ -122,11 +120,11 @@ WITHOUT = {
 
 def _expires_within(now: datetime) -> Condition:
     until = now + SOON
-    return sa.and_(_stage(Stage.INVITED), PortalPerson.expires_at > now, PortalPerson.expires_at <= until)
+    return sa.and_(in_stage(Stage.INVITED), PortalPerson.expires_at > now, PortalPerson.expires_at <= until)
 
 
 def _expired(now: datetime) -> Condition:
-    return sa.and_(_stage(Stage.INVITED), PortalPerson.expires_at <= now)
+    return sa.and_(in_stage(Stage.INVITED), PortalPerson.expires_at <= now)
 
 
 def access_ended(now: datetime) -> Condition:
@@ -171,7 +169,7 @@ class PortalQuery:
     @property
     def words(self) -> list[str]:
         """The beginnings of words that are searched, the longest (the rarest, mostly) first."""
-        return sorted(set(split_words(self.q)), key=lambda word: (-len(word), word))
+        return wanted(self.q)
 
     def values(self) -> dict[str, Any]:
         """As a page's address says it; defaults are left out."""
@@ -180,21 +178,12 @@ class PortalQuery:
         return {key: value for key, value in pairs.items() if value}
 
 
-def split_words(text: str) -> list[str]:
-    """The words of a name or an address, folded, cut as the triggers cut them."""
-    spaced = text.casefold().translate(_SPACED)
-    return [word[:WORD_LENGTH] for word in spaced.split()]
-
-
 # The rows -----------------------------------------------------------------------------------------------------------
 
 
 def rows_of(view: FirmView, query: PortalQuery) -> Any:
     """All rows that match, in no order: PortalPerson, or PortalClient of the tab without. For counts, jobs, exports."""
-    statement = filtered(view, query)
-    for word in query.words:
-        statement = statement.where(has_word(key_of(query), word))
-    return statement
+    return filtered(view, query).where(has_words(key_of(query), query.words))
 
 
 def page_of(
@@ -267,17 +256,6 @@ def key_of(query: PortalQuery) -> Any:
     return PortalClient.client_id if query.without else PortalPerson.id
 
 
-def _begins(word: Any, beginning: str) -> Condition:
-    """As a range, which an index answers in any collation of ours (LIKE needs settings of the database)."""
-    return sa.and_(word >= beginning, word < beginning + LAST)
-
-
-def has_word(owner_id: Any, beginning: str) -> Condition:
-    """The row of that key has a word that begins so."""
-    word = aliased(SearchWord)
-    return sa.exists().where(word.owner_id == owner_id, _begins(word.word, beginning))
-
-
 def _found(view: FirmView, query: PortalQuery) -> Any:
     """Rows by their first matching word; each once, however many of its words match."""
     first, *others = query.words
@@ -294,16 +272,14 @@ def _found(view: FirmView, query: PortalQuery) -> Any:
             )
         )
     )
-    for word in others:
-        statement = statement.where(has_word(SearchWord.owner_id, word))
-    return statement
+    return statement.where(has_words(SearchWord.owner_id, others))
 
 
 def found_words(view: FirmView, query: PortalQuery, beginning: str) -> Condition:
     """The firm's words of the tab's kind that begin so."""
     kind = "c" if query.without else "p"
     return sa.and_(
-        SearchWord.firm_id == view.firm_id, SearchWord.kind == kind, _begins(SearchWord.word, beginning)
+        SearchWord.firm_id == view.firm_id, SearchWord.kind == kind, begins(SearchWord.word, beginning)
     )
 
 
@@ -332,10 +308,8 @@ def _words_find_more(view: FirmView, query: PortalQuery) -> bool:
     passing = filtered(view, query).with_only_columns(sa.func.count()).select_from(joined)
     rows = filtered(view, query).with_only_columns(key_of(query).label("key")).limit(SAMPLE).subquery()
     having = sa.select(sa.func.count()).select_from(rows)
-    for word in query.words:
-        having = having.where(has_word(rows.c.key, word))
-    for word in others:
-        passing = passing.where(has_word(found.c.owner_id, word))
+    having = having.where(has_words(rows.c.key, query.words))
+    passing = passing.where(has_words(found.c.owner_id, others))
     by_words, by_rows = db.session.execute(
         sa.select(passing.scalar_subquery(), having.scalar_subquery())
     ).one()

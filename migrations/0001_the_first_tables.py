@@ -218,7 +218,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("firm_id", "external_id", name="uq_client_firm_id_external_id"),
     )
     op.create_index("ix_client_created_by_id", "client", ["created_by_id"], unique=False)
-    op.create_index("ix_client_firm_id", "client", ["firm_id"], unique=False)
+    op.create_index("ix_client_firm_id", "client", ["firm_id", "id"], unique=False)
     op.create_index("ix_client_firm_name", "client", ["firm_id", "name_key", "id"], unique=False)
     op.create_table(
         "idempotent_call",
@@ -559,7 +559,8 @@ def upgrade() -> None:
         ["client_id", "workflow", "created_at", "id"],
         unique=False,
     )
-    op.create_index("ix_work_item_firm_id", "work_item", ["firm_id"], unique=False)
+    op.create_index("ix_work_item_firm_due", "work_item", ["firm_id", "open", "due_on"], unique=False)
+    op.create_index("ix_work_item_firm_sent", "work_item", ["firm_id", "open", "sent_at"], unique=False)
     op.create_index("ix_work_item_workflow_status", "work_item", ["workflow", "status", "id"], unique=False)
     op.create_table(
         "answer",
@@ -741,6 +742,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_invite_client_email", "invite", ["client_id", "email", "created_at", "id"], unique=False
     )
+    op.create_index(
+        "ix_invite_declined",
+        "invite",
+        ["firm_id", "ended_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'declined'"),
+        postgresql_where=sa.text("state = 'declined'"),
+    )
     op.create_index("ix_invite_email", "invite", ["email"], unique=False)
     op.create_index(
         "ix_invite_expiry",
@@ -750,9 +759,16 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
         postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
     )
-    op.create_index("ix_invite_firm_made", "invite", ["firm_id", "created_at"], unique=False)
-    op.create_index("ix_invite_firm_state", "invite", ["firm_id", "state", "created_at", "id"], unique=False)
-    op.create_index("ix_invite_invited_by_id", "invite", ["invited_by_id"], unique=False)
+    op.create_index("ix_invite_firm_id", "invite", ["firm_id", "id"], unique=False)
+    op.create_index("ix_invite_firm_state", "invite", ["firm_id", "state", "id"], unique=False)
+    op.create_index(
+        "ix_invite_inviter",
+        "invite",
+        ["invited_by_id", "expires_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    )
     op.create_index(
         "ix_invite_remind",
         "invite",
@@ -1017,9 +1033,14 @@ def downgrade() -> None:
         sqlite_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
         postgresql_where=sa.text("state = 'pending' AND remind_at IS NOT NULL"),
     )
-    op.drop_index("ix_invite_invited_by_id", table_name="invite")
+    op.drop_index(
+        "ix_invite_inviter",
+        table_name="invite",
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    )
     op.drop_index("ix_invite_firm_state", table_name="invite")
-    op.drop_index("ix_invite_firm_made", table_name="invite")
+    op.drop_index("ix_invite_firm_id", table_name="invite")
     op.drop_index(
         "ix_invite_expiry",
         table_name="invite",
@@ -1027,6 +1048,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'pending' AND expiry_noted_at IS NULL"),
     )
     op.drop_index("ix_invite_email", table_name="invite")
+    op.drop_index(
+        "ix_invite_declined",
+        table_name="invite",
+        sqlite_where=sa.text("state = 'declined'"),
+        postgresql_where=sa.text("state = 'declined'"),
+    )
     op.drop_index("ix_invite_client_email", table_name="invite")
     op.drop_table("invite")
     op.drop_index("ix_stored_file_item_id", table_name="stored_file")
@@ -1044,7 +1071,8 @@ def downgrade() -> None:
     op.drop_table("portal_access")
     op.drop_table("answer")
     op.drop_index("ix_work_item_workflow_status", table_name="work_item")
-    op.drop_index("ix_work_item_firm_id", table_name="work_item")
+    op.drop_index("ix_work_item_firm_sent", table_name="work_item")
+    op.drop_index("ix_work_item_firm_due", table_name="work_item")
     op.drop_index("ix_work_item_client_workflow", table_name="work_item")
     op.drop_table("work_item")
     op.drop_table("ticked_last_time")

@@ -18,10 +18,11 @@ class Client(Base):
     __table_args__ = (
         sa.UniqueConstraint("firm_id", "external_id"),
         sa.Index("ix_client_firm_name", "firm_id", "name_key", "id"),
+        sa.Index("ix_client_firm_id", "firm_id", "id"),
     )
 
     id: Mapped[str] = id_column()
-    firm_id: Mapped[str] = link("firm")
+    firm_id: Mapped[str] = link("firm", index=False)
     name: Mapped[str] = mapped_column(sa.String(200))
     name_key: Mapped[str] = mapped_column(sa.String(200))  # casefolded, for sorting and searching by index
     external_id: Mapped[str | None] = mapped_column(sa.String(120))

@@ -28,9 +28,13 @@ class InviteState(enum.StrEnum):
     REVOKED = "revoked"
 
 
-def _open_index(name: str, column: str, condition: str) -> sa.Index:
-    where = sa.text(f"state = 'pending' AND {condition}")
-    return sa.Index(name, column, sqlite_where=where, postgresql_where=where)
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def _open_index(name: str, *columns: str, only: str = "", unique: bool = False) -> sa.Index:
+    condition = f"state = 'pending' AND {only}" if only else "state = 'pending'"
+    return sa.Index(name, *columns, unique=unique, **_where(condition))
 
 
 class Invite(Base):
@@ -38,22 +42,18 @@ class Invite(Base):
 
     __tablename__ = "invite"
     __table_args__ = (
-        sa.Index(
-            "uq_invite_pending",
-            "client_id",
-            "email",
-            unique=True,
-            sqlite_where=sa.text("state = 'pending'"),
-            postgresql_where=sa.text("state = 'pending'"),
-        ),
+        _open_index("uq_invite_pending", "client_id", "email", unique=True),
         sa.Index("ix_invite_client_email", "client_id", "email", "created_at", "id"),
-        sa.Index("ix_invite_firm_state", "firm_id", "state", "created_at", "id"),
-        sa.Index("ix_invite_firm_made", "firm_id", "created_at"),  # the newest of all states: how invites do
+        # The newest first, of all states (also how invites do) and of one.
+        sa.Index("ix_invite_firm_id", "firm_id", "id"),
+        sa.Index("ix_invite_firm_state", "firm_id", "state", "id"),
+        sa.Index("ix_invite_declined", "firm_id", "ended_at", **_where("state = 'declined'")),
+        _open_index("ix_invite_inviter", "invited_by_id", "expires_at"),
         # What the periodic jobs look for; empty of all that is dealt with.
-        _open_index("ix_invite_remind", "remind_at", "remind_at IS NOT NULL"),
-        _open_index("ix_invite_expiry", "expires_at", "expiry_noted_at IS NULL"),
+        _open_index("ix_invite_remind", "remind_at", only="remind_at IS NOT NULL"),
+        _open_index("ix_invite_expiry", "expires_at", only="expiry_noted_at IS NULL"),
         _open_index(
-            "ix_invite_untold", "invited_by_id", "expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
+            "ix_invite_untold", "invited_by_id", only="expiry_noted_at IS NOT NULL AND expiry_told_at IS NULL"
         ),
         sa.CheckConstraint("generation >= 1", name="generation"),
         sa.CheckConstraint("expires_at <= access_ends_at", name="ends_with_access"),
@@ -74,7 +74,7 @@ class Invite(Base):
     template_id: Mapped[str | None] = mapped_column(sa.String(26))
     template_name: Mapped[str] = mapped_column(sa.String(120), default="")
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
-    invited_by_id: Mapped[str] = link("team_member")
+    invited_by_id: Mapped[str] = link("team_member", index=False)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     expires_in_days: Mapped[int] = mapped_column(default=30)

@@ -29,13 +29,15 @@ class WorkItem(Base):
     __tablename__ = "work_item"
     __table_args__ = (
         sa.Index("ix_work_item_client_workflow", "client_id", "workflow", "created_at", "id"),
+        sa.Index("ix_work_item_firm_due", "firm_id", "open", "due_on"),
+        sa.Index("ix_work_item_firm_sent", "firm_id", "open", "sent_at"),
         sa.Index(
             "ix_work_item_workflow_status", "workflow", "status", "id"
         ),  # sweeps: what waits for sealing
     )
 
     id: Mapped[str] = id_column()
-    firm_id: Mapped[str] = link("firm")
+    firm_id: Mapped[str] = link("firm", index=False)
     client_id: Mapped[str] = link("client", index=False)
     workflow: Mapped[str] = mapped_column(sa.String(60))  # the slug
     title: Mapped[str] = mapped_column(sa.String(300))

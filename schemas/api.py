@@ -30,7 +30,7 @@ class ListQuery(Query):
 
 
 class ClientsQuery(ListQuery):
-    """Clients by the beginning of their name or of a contact's address, or by external id."""
+    """Clients by the beginnings of words of their name, or of a person's name or address, or by external id."""
 
     q = fields.String(load_default=None)
     external_id = fields.String(load_default=None)
@@ -43,7 +43,7 @@ STANDINGS = [
 
 
 class InvitesQuery(ListQuery):
-    """Invites by client, address, state, standing, or the beginning of name or address."""
+    """Invites by client, address, state, standing, or the beginnings of words of name, address or client."""
 
     client_id = fields.String(load_default=None)
     email = fields.String(load_default=None)

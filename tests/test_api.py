@@ -14,10 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from invites import portal_standing
+from invites import searching
 from invites.standing import StandingKey
 from models import (
-    ApiToken,
     Invite,
     Outbox,
     PortalAccess,
@@ -28,11 +27,10 @@ from models import (
     unit_of_work,
     utc_now,
 )
-from models.api_token import hash_of_token
 from models.database import statements
 from schemas.api import STANDINGS
 from tests.portal import invite
-from tests.support.world import World, give_access, mails, make_client, make_world
+from tests.support.world import World, give_access, mails, make_client, make_world, token_for
 from workflows.esign_request.sample import engagement_letter
 
 ADA = "ada@byron.example"
@@ -59,12 +57,6 @@ class Caller:
         if body is not None:
             options["json"] = body
         return self.client.open(f"/api/v1{path}", method=method, headers=headers, **options)
-
-
-def token_for(world: World, member_id: str, token: str) -> str:
-    with world.app.app_context(), unit_of_work() as session:
-        session.add(ApiToken(team_member_id=member_id, name="test", token_hash=hash_of_token(token)))
-    return token
 
 
 @pytest.fixture
@@ -229,7 +221,7 @@ def test_invites_by_standing_fill_their_pages(
     app: Flask, api: Caller, world: World, byron: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page is cut after the filter, not before: who asks for one declined invite gets it, however old."""
-    monkeypatch.setattr(portal_standing, "MOST_COUNTED", few)  # both ways to find them
+    monkeypatch.setattr(searching, "FEW", few)  # both ways to find them
     assert list(StandingKey) == STANDINGS
     made = {}
     for name in ("declined", "expired", "bounced", "active", "ended", "invited"):
@@ -264,6 +256,13 @@ def test_invites_by_standing_fill_their_pages(
         assert [one["email"] for one in page["items"]] == [f"{name}@x.example"], standing
         assert page["items"][0]["standing"] == standing
         assert page["next_cursor"] is None
+    for path, found in (
+        ("invites?q=decl", 1),
+        ("invites?q=byr+x", 6),
+        ("invites?q=eclined", 0),
+        ("clients?q=byr+exp", 1),
+    ):
+        assert len(api("GET", f"/{path}").get_json()["items"]) == found, path
 
 
 def test_all_bad_is_refused_whole(app: Flask, api: Caller, byron: str) -> None:

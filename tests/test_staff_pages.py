@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from invites import searching
 from models import (
     Client,
     ClientAssignment,
@@ -92,16 +93,25 @@ def test_a_contact_is_added(dana: Staff, world: World) -> None:
     assert "Will will@byron.example Primary" in done.words
 
 
-def test_search_by_the_beginning_of_name_or_address(dana: Staff, world: World) -> None:
-    make_client(world, "Byron Family", ("Ada Byron", ADA))
+@pytest.mark.parametrize("few", [searching.FEW, -1], ids=["looked up", "walked through"])
+def test_search_by_the_beginnings_of_words(
+    dana: Staff, world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(searching, "FEW", few)
+    byron = make_client(world, "Byron Family", ("Ada Byron", ADA))
     make_client(world, "Hopper Inc.", ("Grace Hopper", "grace@hopper.example"))
-    for typed, found, other in (
-        ("byr", "Byron Family", "Hopper"), ("GRACE@", "Hopper Inc.", "Byron"), ("grace h", "Hopper Inc.", "Byron"),
+    make_client(world, "Noether & Sons")
+    give_access(world, byron, ADA)
+    for typed, *found in (
+        ("byr", "Byron Family"), ("family ada", "Byron Family"), ("GRACE@", "Hopper Inc."),
+        ("grace h", "Hopper Inc."), ("inc.", "Hopper Inc."), ("sons", "Noether & Sons"),
+        ("example", "Byron Family", "Hopper Inc."),
     ):  # fmt: skip
-        words = dana.open(f"/clients?q={typed}").words
-        assert found in words
-        assert other not in words
-    assert "Nothing begins with “%”." in dana.open("/clients?q=%25").words
+        words = dana.open(f"/clients?q={typed.replace('&', '%26')}").words
+        named = [name for name in ("Byron Family", "Hopper Inc.", "Noether & Sons") if name in words]
+        assert named == found, typed
+    for nothing in ("%25", "opper", "grace%20byron", "@", "ada%20sons"):
+        assert "Nothing begins with" in dana.open(f"/clients?q={nothing}").words, nothing
 
 
 def test_long_lists_are_paged_without_a_gap(dana: Staff, world: World) -> None:

@@ -13,6 +13,7 @@ from flask import Flask
 
 from models import (
     AccessState,
+    ApiToken,
     Client,
     Contact,
     Firm,
@@ -31,6 +32,7 @@ from models import (
     utc_now,
 )
 from models.address import parse_address
+from models.api_token import hash_of_token
 
 PASSWORD = "correct horse battery"
 
@@ -174,3 +176,10 @@ def mails(app: Flask) -> list[tuple[str, str, str]]:
             sa.select(Outbox.to_email, Outbox.kind, Outbox.state).order_by(Outbox.created_at, Outbox.id)
         )
         return [(email, kind.value, state.value) for email, kind, state in rows]
+
+
+def token_for(world: World, member_id: str, token: str) -> str:
+    """An API token of that member; the token itself."""
+    with world.app.app_context(), unit_of_work() as session:
+        session.add(ApiToken(team_member_id=member_id, name="test", token_hash=hash_of_token(token)))
+    return token

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import selectinload
 
 from invites import records
+from invites.searching import clients_found
 from models import Client, Contact, unit_of_work
 from schemas.answers import ClientAnswer, ContactAnswer, page_of
 from schemas.api import ClientBody, ClientPatch, ClientsQuery, ContactBody, ContactPatch
@@ -24,17 +24,12 @@ class Clients(Call):
     @blp.response(200, page_of(ClientAnswer))
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
         """List clients"""
-        statement = view().clients().options(selectinload(Client.contacts))
+        firm = view()
+        statement = firm.clients().options(selectinload(Client.contacts))
         if query["external_id"] is not None:
             statement = statement.where(Client.external_id == query["external_id"])
         if query["q"]:
-            beginning = query["q"].strip().casefold()
-            by_address = sa.exists().where(
-                Contact.client_id == Client.id, Contact.email.startswith(beginning, autoescape=True)
-            )
-            statement = statement.where(
-                sa.or_(Client.name_key.startswith(beginning, autoescape=True), by_address)
-            )
+            statement = statement.where(clients_found(firm.firm_id, query["q"]))
         rows, cursor = page(statement, Client.id, query)
         return {"items": rows, "next_cursor": cursor}
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from invites import access_until, change_address, lifecycle
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.portal_standing import invitee_stands
+from invites.searching import invites_found
 from invites.standing import StandingKey
 from invites.step import RECORD
 from models import Invite, InviteState, unit_of_work, utc_now
@@ -67,9 +66,7 @@ class Invites(Call):
                 invitee_stands(firm.firm_id, StandingKey(query["standing"]), utc_now())
             )
         if query["q"]:
-            beginning = query["q"].strip().lower()
-            by_name = sa.func.lower(Invite.name).startswith(beginning, autoescape=True)
-            statement = statement.where(sa.or_(Invite.email.startswith(beginning, autoescape=True), by_name))
+            statement = statement.where(invites_found(firm.firm_id, query["q"]))
         rows, cursor = page(statement, Invite.id, query)
         return {"items": answers.invites([invite.id for invite in rows]), "next_cursor": cursor}
 

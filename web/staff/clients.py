@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
 from invites import records
-from models import Client, Contact, unit_of_work
+from invites.searching import clients_found
+from models import Client, unit_of_work
 from models.errors import Invalid
 from schemas.records import ClientFormSchema
 from web.access_rules import staff_page
@@ -25,22 +25,12 @@ _EDIT = ("kind", "name", "external_id")
 @bp.get("/clients")
 @staff_page
 def clients() -> str:
-    """All clients the member may see, by name; `q` is the beginning of a client's or person's name or address."""
+    """All clients the member may see, by name; `q` begins words of a client's or person's name or address."""
     view = firm_view()
     typed = request.args.get("q", "").strip()[:200]
     statement = view.clients().options(selectinload(Client.contacts))
     if typed:
-        begin = typed.casefold()
-        people = sa.select(Contact.client_id).where(
-            Contact.firm_id == view.firm_id,
-            sa.or_(
-                Contact.email.startswith(begin, autoescape=True),
-                sa.func.lower(Contact.name).startswith(typed.lower(), autoescape=True),
-            ),
-        )
-        statement = statement.where(
-            sa.or_(Client.name_key.startswith(begin, autoescape=True), Client.id.in_(people))
-        )
+        statement = statement.where(clients_found(view.firm_id, typed))
     rows, more = keyset(statement, [Client.name_key, Client.id], lambda client: [client.name_key, client.id])
     return page("staff/clients.html", clients=rows, sums=client_sums(view, rows), q=typed, more=more)
 

@@ -1,30 +1,31 @@
 """What waits on clients: over all clients a member sees, what is stuck, each kind in one query.
 
 Bounced and unsent invites, expired and declined ones that nobody followed up, work that is overdue, and work that
-nobody opened. The newest fifty of each; the lists of Manage Client Portals hold the rest.
+nobody opened. The newest fifty of each, each along an index in its order; the lists of Manage Client Portals hold the
+rest, and the rows derived for these say here, too, whose mail bounced and whose invite expired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased, joinedload
 
+from invites.portals import in_stage
 from invites.scope import FirmView
-from mail import outbox
 from models import (
     AccessState,
     Client,
     Invite,
     InviteState,
     ItemView,
-    MailState,
-    Outbox,
     PortalAccess,
+    PortalPerson,
+    Stage,
     WorkItem,
     db,
     utc_now,
@@ -50,13 +51,9 @@ def waiting_on_clients(view: FirmView) -> list[Waiting]:
     """Everything that is stuck, the most urgent kind first."""
     now = utc_now()
     lines = [
-        Waiting(
-            "bounced" if state is MailState.BOUNCED else "not_sent",
-            invite.client,
-            invite.last_asked_at,
-            invite=invite,
-        )
-        for invite, state in _undelivered(view, now)
+        Waiting(kind, invite.client, invite.last_asked_at, invite=invite)
+        for kind, stage in (("bounced", Stage.BOUNCED), ("not_sent", Stage.MAIL_FAILED))
+        for invite in _undelivered(view, stage)
     ]
     lines += [Waiting("overdue", item.client, item.due_on or now, item=item) for item in _overdue(view)]
     lines += [
@@ -91,44 +88,26 @@ def newest(invite: type[Invite]) -> sa.ColumnElement[bool]:
     )
 
 
-def last_mail_is(invite: type[Invite], states: Sequence[MailState]) -> sa.ColumnElement[bool]:
-    """The latest mail of an invite is in one of these states."""
-    latest = (
-        sa.select(sa.func.max(Outbox.id))
-        .where(Outbox.invite_id == invite.id, outbox.tells_delivery())
-        .correlate(invite)
-        .scalar_subquery()
-    )
-    return sa.exists().where(Outbox.id == latest, Outbox.state.in_(states))
-
-
-def _undelivered(view: FirmView, now: datetime) -> list[tuple[Invite, MailState]]:
-    latest = (
-        sa.select(sa.func.max(Outbox.id))
-        .where(Outbox.invite_id == Invite.id, outbox.tells_delivery())
-        .correlate(Invite)
-        .scalar_subquery()
-    )
-    statement = (
-        view.invites()
-        .where(Invite.state == InviteState.PENDING, no_access(Invite))
-        .join(Outbox, Outbox.id == latest)
-        .where(Outbox.state.in_([MailState.BOUNCED, MailState.FAILED]))
-        .add_columns(Outbox.state)
-        .options(joinedload(Invite.client))
-        .order_by(Invite.id.desc())
-        .limit(EACH)
-    )
-    return [(row[0], row[1]) for row in db.session.execute(statement).unique()]
+def _undelivered(view: FirmView, stage: Stage) -> list[Invite]:
+    return _people(view, stage, PortalPerson.since)
 
 
 def _expired(view: FirmView, now: datetime) -> list[Invite]:
-    statement = view.invites().where(
-        Invite.is_expired(now),
-        no_access(Invite),
-        ~last_mail_is(Invite, [MailState.BOUNCED, MailState.FAILED]),
+    return _people(view, Stage.INVITED, PortalPerson.expires_at, PortalPerson.expires_at <= now)
+
+
+def _people(view: FirmView, stage: Stage, newest: Any, *conditions: sa.ColumnElement[bool]) -> list[Invite]:
+    """The latest invites of those who are in this stage."""
+    some = (
+        view.portal_people()
+        .where(in_stage(stage), *conditions)
+        .order_by(newest.desc(), PortalPerson.id.desc())
+        .limit(EACH)
+        .with_only_columns(PortalPerson.invite_id, newest.label("newest"))
+        .subquery()
     )
-    return _invites(statement.order_by(Invite.expires_at.desc()))
+    statement = sa.select(Invite).join(some, some.c.invite_id == Invite.id).order_by(some.c.newest.desc())
+    return _invites(statement)
 
 
 def _declined(view: FirmView, now: datetime) -> list[Invite]:
