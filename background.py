@@ -28,13 +28,16 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from flask import Flask, current_app
 
-from later import put_off
+from later import kept_out, once_more, put_off
 
 put_off("psycopg")  # Huey imports the driver on SQLite, too
 import psycopg
-from huey import Huey, PostgresHuey, RedisHuey, crontab
-from huey.consumer import Consumer, Scheduler
-from huey.serializer import SignedSerializer
+
+with kept_out("redis"):  # and Redis's client wherever it is installed: 6 MB
+    from huey import Huey, PostgresHuey, crontab
+    from huey import storage as storages
+    from huey.consumer import Consumer, Scheduler
+    from huey.serializer import SignedSerializer
 
 from bell import BellStorage
 from config import Settings, WrongSetting
@@ -128,11 +131,17 @@ class Background:
             timer.start()
             self._timer = (moment, timer)
 
-    def cancel_timer(self) -> None:
-        """Forget a `wake_at()`."""
+    def end(self) -> None:
+        """End the consumer and a `wake_at()`; what runs ends or gives its rows back."""
+        self.stopping.set()
         with self._lock:
             if self._timer:
                 self._timer[1].cancel()
+        if self.consumer is not None and self.thread is not None:
+            self.consumer.begun.wait(STOP_SECONDS)
+            self.consumer.stop(graceful=True)
+            self.thread.join(1)
+        self.consumer = self.thread = None
 
 
 def init_app(app: Flask) -> None:
@@ -228,13 +237,7 @@ def wait() -> None:
 def stop(app: Flask | None = None) -> None:
     """Stop the worker of `app` (default: all in this process): what is running ends or gives its rows back."""
     for background in [known for known in _RUNNING if app is None or known.app is app]:
-        background.stopping.set()
-        background.cancel_timer()
-        if background.consumer is not None:
-            background.consumer.stop(graceful=True)
-        if background.thread is not None:
-            background.thread.join(1)
-        background.consumer = background.thread = None
+        background.end()
         _RUNNING.remove(background)
 
 
@@ -295,23 +298,15 @@ class _OneAtATime:
 # Engines ------------------------------------------------------------------------------------------------------------
 
 
-_ENGINES = {
-    "sqlite": "sqlite",
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "redis": "redis",
-    "rediss": "redis",
-}
-
-
 def _engine(settings: Settings) -> str:
     url = settings.queue_url or settings.database_url
     scheme = urlsplit(url).scheme.partition("+")[0]
-    if scheme not in _ENGINES:
+    engine = {"postgres": "postgresql", "rediss": "redis"}.get(scheme, scheme)
+    if engine not in {"sqlite", "postgresql", "redis"}:
         raise WrongSetting("QUEUE_URL must begin with redis://, rediss://, postgresql:// or sqlite://")
-    if _ENGINES[scheme] == "redis" and find_spec("redis") is None:
-        raise WrongSetting("QUEUE_URL names Redis: install its client first (pip install redis)")
-    return _ENGINES[scheme]
+    if engine == "redis" and find_spec("redis") is None:
+        raise WrongSetting("QUEUE_URL names Redis: install its client first (requirements-deploy.txt)")
+    return engine
 
 
 def _open(settings: Settings) -> Huey:
@@ -323,12 +318,13 @@ def _open(settings: Settings) -> Huey:
     url = settings.queue_url or settings.database_url
     match _engine(settings):
         case "redis":
-            return RedisHuey("portal", url=url, **options)
+            return Huey("portal", storage_class=once_more(storages).RedisStorage, url=url, **options)
         case "postgresql":
             dsn = "postgresql://" + url.partition("://")[2]
-            return PostgresHuey(
-                "portal", connection=lambda: psycopg.connect(dsn, connect_timeout=10), **options
-            )
+            connect = functools.partial(psycopg.connect, dsn, connect_timeout=10)
+            with connect() as turn:  # Huey makes its tables: two that make the same at once fail
+                turn.execute("SELECT pg_advisory_lock(7216002)")
+                return PostgresHuey("portal", connection=connect, **options)
         case _:
             own = unquote(urlsplit(settings.queue_url).path.removeprefix("/")) if settings.queue_url else ""
             filename = own or str(settings.data_dir / "queue.sqlite3")
@@ -377,7 +373,13 @@ class _Consumer(Consumer):
     def __init__(self, background: Background, **options: Any) -> None:
         huey = background.huey
         huey.background = background
+        self.begun = threading.Event()
         super().__init__(huey, check_worker_health=True, **options)
+
+    def start(self) -> None:
+        """Begin all threads, and say so: an end that came before could not wait for them."""
+        super().start()
+        self.begun.set()
 
     def _set_signal_handlers(self) -> None:
         """The process that took us in has its own."""

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-import fsspec
 import sqlalchemy as sa
 from flask import Flask
 
 import config
 from mail import restored
 from models import AccessState, Base, PortalAccess, StoredFile, db, migrating, unit_of_work, utc_now
+from workflows import storage
 
 FORMAT = 1
 _AT_ONCE = 1000  # rows
@@ -94,7 +94,7 @@ def write(path: Path) -> tuple[int, int, list[str]]:
             keys = list(reader.scalars(sa.select(StoredFile.storage_key)))
             for key in keys:
                 try:
-                    with _store().open(_place(key), "rb") as source, tempfile.TemporaryFile() as copy:
+                    with storage.opened(key) as source, tempfile.TemporaryFile() as copy:
                         while chunk := source.read(1 << 18):
                             copy.write(chunk)
                         _add_file(archive, f"files/{key}", copy)
@@ -200,8 +200,7 @@ def _restore_files(archive: tarfile.TarFile) -> int:
             if ".." in key.split("/") or key.startswith("/"):
                 raise BadBackup(f"it holds a file with the name {key!r}, which none of ours has")
             source = archive.extractfile(member)
-            _store().makedirs(_place(key).rpartition("/")[0], exist_ok=True)
-            with _store().open(_place(key), "wb") as target:
+            with storage.opened(key, "wb") as target:
                 while source is not None and (chunk := source.read(1 << 18)):
                     target.write(chunk)
             number += 1
@@ -245,14 +244,6 @@ def _value(value: Any) -> Any:
 def _revision() -> str:
     with db.engine.connect() as connection:
         return ",".join(sorted(migrating.current(connection)))
-
-
-def _store() -> fsspec.AbstractFileSystem:
-    return fsspec.core.url_to_fs(config.current().files_url)[0]
-
-
-def _place(key: str) -> str:
-    return f"{fsspec.core.url_to_fs(config.current().files_url)[1].rstrip('/')}/{key}"
 
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:

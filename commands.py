@@ -19,9 +19,11 @@ from waitress.server import create_server
 import background
 import config
 import demo
+import one_key
 from backup import add_commands as add_backup_commands
 from invites.importing import ADDED, NEEDED, REFUSED, THERE, import_rows
 from mail.commands import add_commands as add_mail_commands
+from mail.worker import catch_up
 from models import (
     ApiToken,
     Firm,
@@ -77,6 +79,7 @@ def cli(context: click.Context, host: str | None, port: int | None, data: str | 
     server = _listen(app, settings)  # first of all: a taken port is told before anything is made
     with app.app_context():
         upgrade()
+        need_our_key(settings)
         firms = db.session.scalar(sa.select(sa.func.count()).select_from(Firm)) or 0
         wants_demo = not no_demo and not settings.is_public and settings.host in LOOPBACK
         if not firms and wants_demo:
@@ -110,9 +113,16 @@ def worker(context: click.Context) -> None:
     app = _app(context)
     signal.signal(signal.SIGTERM, _end)
     with _until_stopped():
-        background.start(app)
+        start_worker(app)
         click.echo("Portal Invites, worker: running", err=True)
         background.wait()
+
+
+def start_worker(app: Flask) -> None:
+    """The worker's threads in this process, once what this machine's last worker left is settled."""
+    with app.app_context():
+        catch_up(app.config["PORTAL"])
+    background.start(app)
 
 
 def _listen(app: Flask, settings: config.Settings) -> Any:
@@ -132,7 +142,7 @@ def _serve(app: Flask, server: Any, lines: list[str], *, with_worker: bool) -> N
     signal.signal(signal.SIGTERM, _end)
     with contextlib.closing(server), _until_stopped():
         if with_worker:
-            background.start(app)
+            start_worker(app)
         for line in lines:
             click.echo(line)
         sys.stdout.flush()
@@ -198,6 +208,16 @@ def _need_head() -> None:
         at_head = migrating.is_at_head(db.engine)
     if not at_head:
         raise CannotStart("the database is not up to date: run `python app.py db upgrade` first")
+    need_our_key(config.current())
+
+
+def need_our_key(settings: config.Settings, *, anew: bool = False) -> None:
+    """Raises CannotStart where this database was begun with another SECRET_KEY, and ours is not to count `anew`."""
+    if not one_key.settle(settings, anew=anew):
+        raise CannotStart(
+            "this database was begun with another SECRET_KEY: give every machine the same (unset, it is in the first"
+            " machine's data folder); is it lost, `python app.py db upgrade --new-key` goes on with this one"
+        )
 
 
 @contextlib.contextmanager
@@ -216,12 +236,14 @@ def db_group() -> None:
 
 
 @db_group.command("upgrade")
+@click.option("--new-key", is_flag=True, help="Go on with another SECRET_KEY: links not mailed yet are dead.")
 @click.pass_context
-def db_upgrade(context: click.Context) -> None:
+def db_upgrade(context: click.Context, new_key: bool) -> None:
     """Migrate to head."""
     app = _build(context, PORTAL_DATA_DIR=context.find_root().params.get("data"))
     with app.app_context():
         upgrade()
+        need_our_key(app.config["PORTAL"], anew=new_key)
     click.echo("The database is up to date.", err=True)
 
 

@@ -1,5 +1,6 @@
 """Every setting, once: its environment variable, default, unit and meaning.
 
+Each may come from a file instead, as secrets do: SECRET_KEY_FILE names the file that holds SECRET_KEY's text.
 `load()` reads the environment (and overrides, which tests and the command line use) into one frozen
 `Settings`. A wrong value raises `WrongSetting`, whose text is one line that names the setting and says what
 to do; the start ends with that line instead of a traceback. Code in a request or a task asks `current()`.
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import fsspec
-from environs import Env, EnvError
+from environs import Env, EnvError, FileAwareEnv
 from flask import current_app
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -52,7 +55,7 @@ class Settings:
     port: int  # PORTAL_PORT or --port
     base_url: str  # PORTAL_BASE_URL: the origin in every mailed link, without a slash at the end
     base_url_is_set: bool  # False: base_url follows --host and --port, and localhost is answered too
-    secret_key: str  # SECRET_KEY: signs cookies, derives link tokens
+    secret_key: str  # SECRET_KEY: signs cookies, derives link tokens; the same on every machine (one_key.py)
     queue_url: str  # QUEUE_URL: wake-ups only; follows the database unless it is set
     files_url: str  # FILES_URL: fsspec URL of the files' folder
     plugins_dir: Path | None  # PORTAL_PLUGINS: a folder of hook and workflow modules
@@ -128,8 +131,8 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         for name in overrides or {}:
             os.environ.pop(name, None)
         os.environ.update(values)
-        return _read(Env())
-    except EnvError as error:
+        return _read(FileAwareEnv(strip_whitespace=True))
+    except (EnvError, ValueError) as error:  # the latter for a file that can't be read
         raise WrongSetting(_sentence(error)) from error
     finally:
         for name, value in saved.items():
@@ -207,7 +210,7 @@ def _read(env: Env) -> Settings:
     )
 
 
-def _sentence(error: EnvError) -> str:
+def _sentence(error: Exception) -> str:
     return "wrong setting: " + str(error).replace("\n", " ")
 
 
@@ -245,7 +248,9 @@ def _files_url(url: str) -> str:
                 f"FILES_URL: there is no file store named {protocol!r}; use file:///FOLDER or s3://BUCKET/PREFIX"
             ) from error
         except ImportError as error:
-            raise WrongSetting(f"FILES_URL: {protocol}:// needs another library first ({error})") from error
+            raise WrongSetting(
+                f"FILES_URL: {protocol}:// needs another library first: {error} (s3fs is in requirements-deploy.txt)"
+            ) from error
     return url
 
 
@@ -329,9 +334,8 @@ def _webhook_secret(secret: str) -> str | None:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # no name of its own: others may start at this moment, too
+            pass
     except OSError as error:
         raise WrongSetting(
             f"the data folder {folder} can't be written ({error.strerror}): give another with --data or PORTAL_DATA_DIR"
@@ -341,10 +345,10 @@ def _make_folder(folder: Path) -> None:
 def _kept_secret(data_dir: Path) -> str:
     """The secret made at the first start. Two processes starting at once agree: the first file wins."""
     path = data_dir / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(mode="w", dir=data_dir) as file:  # for our eyes only
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)  # whole, or not at all
     return path.read_text().strip()

@@ -14,8 +14,11 @@ functions: asked for while a module is being loaded (a base class, a default), t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -39,3 +42,27 @@ def put_off(name: str) -> None:
     """The same for another library that imports `name` whether it needs it or not: call it before that import."""
     if name not in sys.modules:
         sys.modules[name] = _Later(name)
+
+
+@contextlib.contextmanager
+def kept_out(name: str) -> Iterator[None]:
+    """For a library that takes names from `name` where it is installed, and does without it elsewhere: so it does here.
+
+    Import it within the block; `once_more()` is for where `name` is wanted.
+    """
+    known = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # that is how Python says "not to be had"
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if known is not None:
+            sys.modules[name] = known
+
+
+def once_more(module: ModuleType) -> ModuleType:
+    """A second copy of the module, beside the first: it takes what was kept out of that one."""
+    spec = importlib.util.find_spec(module.__name__)
+    copy = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]  # it was found before
+    spec.loader.exec_module(copy)  # type: ignore[union-attr]
+    return copy

@@ -45,6 +45,8 @@ def init_logs(settings: Settings) -> None:
     for noisy in (
         "huey",
         "alembic",
+        "aiobotocore",
+        "botocore",
         "mail.log",
         "waitress.queue",
         "fontTools",

@@ -50,7 +50,7 @@ def send_due(settings: Settings, now: datetime | None = None, gathers: float = 0
 
     sent = 0
     db.session.rollback()
-    _catch_up(settings, clock)
+    catch_up(settings, clock)
     if claim.anything_due(clock()):
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         with Relay(app, settings, background.stopping) as relay:
@@ -167,8 +167,12 @@ def _next_size(size: int, took: float) -> int:
     return min(size * 2, BATCHES[1]) if took < QUICK_BATCH else size
 
 
-def _catch_up(settings: Settings, clock: Callable[[], datetime]) -> None:
-    """Before anything is sent: is this the database we sent from, and did a worker die between a 250 and its row?"""
+def catch_up(settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+    """Before anything is sent: is this the database we sent from, and did a worker die between a 250 and its row?
+
+    Both are asked of this machine's folder, so each worker asks when it starts, too: in a fleet another one may take
+    the wake-ups until what the dead one had claimed falls due again. An edge: opens its own units of work.
+    """
     if not current_app.extensions.get("mail_checked"):
         restored.check(settings)
         current_app.extensions["mail_checked"] = True

@@ -1,4 +1,4 @@
-"""Counters of the rate limits, for installations without Redis (the `limits` library has no SQL storage)."""
+"""Counters of the rate limits (the `limits` library has no SQL storage)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Sourced by script/server, script/test and script/lock, with the project as the working directory.
-# `setup_environment server|test` makes .venv and installs what the lock files name, each download checked against
+# Sourced by script/server, script/test, script/lock and deploy/install, with the project as the working directory.
+# `setup_environment server|deploy|test` makes .venv and installs what the lock files name, each download checked against
 # its hash. A stamp remembers what was installed, so that the next start takes no time. POSIX shell.
 
 find_python() {
@@ -28,7 +28,7 @@ PYTHON
 setup_environment() (
   kind=$1
   python=$(find_python) || exit 1
-  if [ "$kind" = test ]; then lock=requirements-test.txt; else lock=requirements.txt; fi
+  if [ "$kind" = server ]; then lock=requirements.txt; else lock=requirements-$kind.txt; fi
   stamp=$(wanted_stamp "$lock") || exit 1
   [ "$(cat ".venv/.stamp-$kind" 2>/dev/null)" = "$stamp" ] && exit 0
   # Two starts at the same moment: the second waits for the first (where flock exists) and then finds its stamp.
@@ -64,6 +64,7 @@ setup_environment() (
     exit 1
   }
   printf '%s\n' "$stamp" >".venv/.stamp-$kind"
-  # The test lock holds everything the product's lock holds, at the same versions.
-  if [ "$kind" = test ]; then wanted_stamp requirements.txt >.venv/.stamp-server; fi
+  # The longer locks hold everything the shorter ones hold, at the same versions.
+  if [ "$kind" = test ]; then wanted_stamp requirements-deploy.txt >.venv/.stamp-deploy; fi
+  if [ "$kind" != server ]; then wanted_stamp requirements.txt >.venv/.stamp-server; fi
 )

@@ -26,6 +26,7 @@ OURS = {
     "languages",
     "later",
     "memory",
+    "one_key",
 }
 MAY_IMPORT = {
     "config.py": set(),
@@ -37,7 +38,8 @@ MAY_IMPORT = {
     "background.py": {"bell", "config", "later", "models"},
     "tasks.py": OURS - {"app", "commands", "demo", "web"},
     "demo.py": OURS - {"app", "commands", "tasks", "web"},
-    "backup.py": {"config", "mail", "models"},
+    "backup.py": {"config", "mail", "models", "workflows"},
+    "one_key.py": {"config", "models"},
     "commands.py": OURS - {"app"},
 }
 
@@ -93,7 +95,7 @@ def normal(name: str) -> str:
     ("folders", "files"),
     [
         ([".", *ROOMS, "migrations"], ["requirements.in"]),
-        (["tests"], ["requirements.in", "requirements-test.in"]),
+        (["tests"], ["requirements.in", "requirements-deploy.in", "requirements-test.in"]),
     ],
     ids=["product", "tests"],
 )
@@ -111,12 +113,13 @@ def test_what_is_imported_is_declared(folders: list[str], files: list[str]) -> N
 
 def test_each_dependency_has_its_reason() -> None:
     told = normal((PROJECT / "docs/dependencies.md").read_text())
-    assert not {name for name in declared("requirements.in", "requirements-test.in") if name not in told}
+    files = ("requirements.in", "requirements-deploy.in", "requirements-test.in")
+    assert not {name for name in declared(*files) if name not in told}
 
 
 def test_the_locks_hold_hashes_and_no_address() -> None:
     """Where packages come from is the reader's own setting."""
-    locks = [PROJECT / "requirements.txt", PROJECT / "requirements-test.txt"]
+    locks = [PROJECT / f"requirements{which}.txt" for which in ("", "-deploy", "-test")]
     for lock in locks:
         text = lock.read_text()
         assert "--hash=sha256:" in text

@@ -27,6 +27,7 @@ from tests.support import door
 from tests.support.drill import (
     FULL,
     Workers,
+    assert_each_once,
     finish,
     many_invites,
     own_postgres,
@@ -64,20 +65,6 @@ def crew(settings: dict[str, Any], sink: Sink, tmp_path: Path) -> Iterator[Worke
 def heir(make_app: Callable[..., Flask], sink: Sink) -> Flask:
     """An application of this process, on the same database and folder: it works on where a worker died."""
     return make_app(**ONE_LINE, **LEASE, **sink.settings)
-
-
-def assert_each_once(sink: Sink, number: int, duplicates: int = 0) -> int:
-    """Everybody got their mail; how many came twice, at most so many, each the very same mail."""
-    taken = sink.taken()
-    seen = Counter(mail.recipient for mail in taken)
-    assert len(seen) == number
-    assert len(taken) - number <= duplicates, f"{len(taken) - number} duplicates"
-    same: dict[str, set[tuple[str, str, str]]] = {}
-    for mail in taken:
-        same.setdefault(mail.recipient, set()).add((mail.message_id, mail.link, mail.digest))
-    assert all(len(versions) == 1 for versions in same.values())
-    assert all("/portal/invite/" in mail.link for mail in taken)
-    return len(taken) - number
 
 
 @pytest.mark.sink(fail=20, delay=0 if FULL else 0.01)

@@ -17,8 +17,8 @@ from later import later, put_off
 from tests.support.live import OURS, PROJECT
 
 HEAVY = [
-    "aiohttp", "alembic", "fontTools", "mako", "openpyxl", "PIL", "pyhanko", "pypdf", "pypdfium2", "psycopg.connection",
-    "reportlab", "xlsxwriter", "zxcvbn",
+    "aiohttp", "alembic", "botocore", "fontTools", "mako", "openpyxl", "PIL", "pyhanko", "pypdf", "pypdfium2",
+    "psycopg.connection", "redis", "reportlab", "s3fs", "xlsxwriter", "zxcvbn",
 ]  # fmt: skip
 STARTS = """
 import sys

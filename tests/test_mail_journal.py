@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+import background
+import commands
 from mail import claim, outbox, restored
 from mail.journal import Journal, Left
 from mail.worker import send_due
@@ -62,6 +65,26 @@ def test_what_a_dead_worker_had_handed_over_is_settled_and_not_sent_again(
     assert send(post, timedelta(minutes=6)) == 1
     assert smtp.everyone() == ["bob@x.example"]
     assert list((post.config["PORTAL"].data_dir / "accepted").iterdir()) == []
+
+
+def test_a_worker_that_starts_settles_it_whoever_takes_the_wake_up(
+    post: Flask, world: World, smtp: MailServer
+) -> None:
+    runs = threading.Event()
+    background.task(post, "look", runs.set)
+    taken = put(world, "ada@x.example")
+    with post.app_context():
+        with unit_of_work():
+            (mail,) = claim.claim(10, utc_now(), 300)
+        dead = Journal(post.config["PORTAL"])
+        dead.note(taken, mail.lease)
+        dead.close()
+    commands.start_worker(post)  # it knows no task of the mail room here: all wake-ups go to others
+    with post.app_context():
+        background.enqueue("look")
+        assert runs.wait(60)
+        assert db.session.get_one(Outbox, taken).state is MailState.SENT
+    assert smtp.everyone() == []
 
 
 def test_a_line_cut_off_is_not_read(post: Flask, world: World) -> None:

