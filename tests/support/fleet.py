@@ -49,10 +49,13 @@ class Machine:
     settings: Mapping[str, str]
     port: int = field(default_factory=free_port)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    said_before: int = 0  # characters of the log before it was started last
 
     def start(self, processes: int = 2) -> None:
         """Start web (so many processes) and worker; returns before they are up."""
         self.folder.mkdir(exist_ok=True)
+        self._log.touch()
+        self.said_before = len(self._log.read_text())
         for name in ("portal-web.service", "portal-worker@.service"):
             command = command_of(unit(name)["Service"]["ExecStart"])
             environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
@@ -94,8 +97,8 @@ class Machine:
         return self.folder / "log"
 
     def log(self) -> str:
-        """What its processes said."""
-        return self._log.read_text()
+        """What its processes said since they were started last."""
+        return self._log.read_text()[self.said_before :]
 
 
 @contextlib.contextmanager
