@@ -16,6 +16,7 @@ from invites.lifecycle import Occasion
 from invites.orders import Recipient
 from models import Contact, Scope, db, insert_rows, new_id, utc_now
 from models.address import Address, BadAddress, parse_address
+from models.among import among
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class _Record:
     def _read(self, statement: sa.Select[Any, Any, Any, Any], values: Collection[str]) -> list[_Known]:
         if not values:
             return []
-        parameters = {"client_id": self.client.id, "values": list(values)}
+        parameters = {"client_id": self.client.id, "values": values}
         return [_Known(*row) for row in db.session.connection().execute(statement, parameters)]
 
     def add(self, name: str, address: Address) -> _Known:
@@ -172,7 +173,6 @@ _ON_RECORD = (
     .where(Contact.client_id == sa.bindparam("client_id"))
     .order_by(Contact.is_primary.desc(), Contact.created_at, Contact.id)
 )
-_VALUES: sa.BindParameter[Any] = sa.bindparam("values", expanding=True)
-_BY_ID = _ON_RECORD.where(Contact.id.in_(_VALUES))
-_BY_EMAIL = _ON_RECORD.where(Contact.email.in_(_VALUES))
+_BY_ID = _ON_RECORD.where(among(Contact.id, "values"))
+_BY_EMAIL = _ON_RECORD.where(among(Contact.email, "values"))
 _ANYBODY = sa.select(Contact.id).where(Contact.client_id == sa.bindparam("client_id")).limit(1)

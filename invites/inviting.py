@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import lazyload
@@ -38,6 +37,7 @@ from models import (
     db,
     utc_now,
 )
+from models.among import among
 
 SUSPENDED = "Access is suspended. Choose Restore access on the record first."
 HAS_ACCESS = "Has access already: no invite needed."
@@ -93,7 +93,7 @@ def _result(person: Invitee, outcome: Outcome, reason: str, invite_id: str | Non
 
 def _accesses(client_id: str, keys: Collection[str]) -> dict[str, PortalAccess]:
     """The access of each of these addresses that has, or had, one."""
-    rows = db.session.scalars(_ACCESSES, {"client_id": client_id, "keys": list(keys)})
+    rows = db.session.scalars(_ACCESSES, {"client_id": client_id, "keys": keys})
     return {access.email: access for access in rows}
 
 
@@ -186,7 +186,7 @@ def _pending(client_id: str, keys: Collection[str]) -> dict[str, Invite]:
     if not keys:
         return {}
     rows = db.session.scalars(
-        _PENDING, {"client_id": client_id, "keys": list(keys)}, execution_options={"populate_existing": True}
+        _PENDING, {"client_id": client_id, "keys": keys}, execution_options={"populate_existing": True}
     )
     return {invite.email: invite for invite in rows}
 
@@ -250,16 +250,15 @@ def items_by_invite(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:
 
 
 # Built once: composing a statement costs as much as running it.
-_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
 _LOCK = sa.select(Client.id).where(Client.id == sa.bindparam("client_id")).with_for_update(key_share=True)
 _ACCESSES = (
     sa.select(PortalAccess)
-    .where(PortalAccess.client_id == sa.bindparam("client_id"), PortalAccess.email.in_(_KEYS))
+    .where(PortalAccess.client_id == sa.bindparam("client_id"), among(PortalAccess.email, "keys"))
     .options(lazyload(PortalAccess.portal_user))
 )
 _SCOPES = (
     sa.select(Invite.email, Invite.scope)
-    .where(Invite.client_id == sa.bindparam("client_id"), Invite.email.in_(_KEYS))
+    .where(Invite.client_id == sa.bindparam("client_id"), among(Invite.email, "keys"))
     .order_by(Invite.created_at, Invite.id)
 )
 _PENDING = (
@@ -267,7 +266,7 @@ _PENDING = (
     # A literal, so that the partial index of the pending ones serves.
     .where(
         Invite.client_id == sa.bindparam("client_id"),
-        Invite.email.in_(_KEYS),
+        among(Invite.email, "keys"),
         sa.text("invite.state = 'pending'"),
     )
     .options(lazyload(Invite.invited_by))

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 import config
 from invites import schedule
@@ -87,13 +86,10 @@ def insert_invites(
 
 def _insert(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert invites; those that came in, where somebody else has a pending one of the same address by now."""
-    connection = db.session.connection()
-    statement = _INSERT[connection.dialect.name]
-    result = connection.execute(statement, rows, execution_options={"preserve_rowcount": True})
-    if result.rowcount == len(rows):
+    if insert_rows(Invite, rows, leave_out_taken=True) == len(rows):
         return rows
     ids = [row["id"] for row in rows]
-    there = set(connection.scalars(sa.select(Invite.id).where(Invite.id.in_(ids))))
+    there = set(db.session.scalars(sa.select(Invite.id).where(Invite.id.in_(ids))))
     return [row for row in rows if row["id"] in there]
 
 
@@ -125,11 +121,3 @@ def _shared(occasion: Occasion, order: InviteOrder) -> dict[str, Any]:
         "sends": 1,
         "ended_reason": "",
     }
-
-
-# Built once: composing a statement costs as much as running it.
-_TABLE: Any = Invite.__table__
-_INSERT = {
-    "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing(),
-}

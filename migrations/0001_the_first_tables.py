@@ -28,6 +28,7 @@ _AFTERWARDS = {
             "portal_row_due",
             "portal_mail_due",
             "portal_person_words",
+            "portal_person_reworded",
         )
     ],
 }

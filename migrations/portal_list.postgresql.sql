@@ -7,11 +7,13 @@ CREATE OR REPLACE FUNCTION portal_note(at_client text, at_mailbox text) RETURNS 
 BEGIN
   IF to_regclass('pg_temp.portal_due') IS NULL THEN
     -- A temporary table, since one that all share would fill with the remains of every transaction.
-    CREATE TEMPORARY TABLE portal_due (client_id text NOT NULL, mailbox text NOT NULL) ON COMMIT DELETE ROWS;
+    CREATE TEMPORARY TABLE portal_due (client_id text NOT NULL, mailbox text NOT NULL, is_first boolean NOT NULL)
+      ON COMMIT DELETE ROWS;
     CREATE CONSTRAINT TRIGGER portal_settle AFTER INSERT ON pg_temp.portal_due DEFERRABLE INITIALLY DEFERRED
-      FOR EACH ROW EXECUTE FUNCTION portal_settle();
+      FOR EACH ROW WHEN (NEW.is_first) EXECUTE FUNCTION portal_settle();
   END IF;
-  INSERT INTO pg_temp.portal_due VALUES (at_client, at_mailbox);
+  -- The first row calls for all: a call for each would look for what is left among all that were done.
+  INSERT INTO pg_temp.portal_due VALUES (at_client, at_mailbox, NOT EXISTS (SELECT 1 FROM pg_temp.portal_due));
 END $$
 --;
 CREATE OR REPLACE FUNCTION portal_tally_due(sign integer) RETURNS void LANGUAGE plpgsql AS $$
@@ -32,10 +34,6 @@ END $$
 CREATE OR REPLACE FUNCTION portal_settle() RETURNS trigger LANGUAGE plpgsql
   SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off AS $$
 BEGIN
-  -- Called once for each noted row: the first call does the work of all.
-  IF NOT EXISTS (SELECT 1 FROM pg_temp.portal_due) THEN
-    RETURN NULL;
-  END IF;
   PERFORM 1 FROM portal_client WHERE client_id IN (SELECT d.client_id FROM pg_temp.portal_due d) ORDER BY client_id FOR UPDATE;
   -- What is derived anew is first taken out of the totals.
   PERFORM portal_tally_due(-1);
@@ -99,7 +97,7 @@ BEGIN
     firm_id = excluded.firm_id, email = excluded.email, email_display = excluded.email_display, name = excluded.name, contacts = excluded.contacts, client_name_key = excluded.client_name_key, access_id = excluded.access_id, invite_id = excluded.invite_id, stage = excluded.stage, part = excluded.part, since = excluded.since, expires_at = excluded.expires_at, last_login_at = excluded.last_login_at, access_ends_at = excluded.access_ends_at, search_text = excluded.search_text;
   DELETE FROM portal_person WHERE id IN (
     SELECT p.id FROM pg_temp.portal_due d CROSS JOIN LATERAL (SELECT n.id FROM portal_person n
-      WHERE n.client_id = d.client_id AND n.mailbox = d.mailbox AND n.contacts = 0 AND n.invite_id IS NULL AND n.access_id IS NULL
+      WHERE n.client_id = d.client_id AND n.mailbox = d.mailbox AND n.contacts = 0 AND coalesce(n.invite_id, n.access_id) IS NULL
       OFFSET 0) p);
 
   INSERT INTO portal_client (client_id, firm_id, name_key, has_portal, has_email)
@@ -200,12 +198,22 @@ CREATE TRIGGER portal_mail_changed AFTER UPDATE OF state ON outbox
   FOR EACH ROW WHEN (NEW.invite_id IS NOT NULL AND NEW.state <> OLD.state
     AND (NEW.state IN ('bounced', 'failed') OR OLD.state IN ('bounced', 'failed'))) EXECUTE FUNCTION portal_mail_due()
 --;
+-- Words of new rows: a thousand of these in one statement, as they come.
 CREATE OR REPLACE FUNCTION portal_person_words() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF TG_OP <> 'INSERT' THEN
-    DELETE FROM search_word WHERE owner_id = OLD.id;
-  END IF;
-  IF TG_OP <> 'DELETE' THEN
+  INSERT INTO search_word (firm_id, kind, word, owner_id)
+    SELECT DISTINCT m.firm_id, 'p', left(w, 40), m.id
+    FROM made m, unnest(string_to_array(m.search_text, ' ')) w WHERE w <> '';
+  RETURN NULL;
+END $$
+--;
+CREATE TRIGGER portal_person_words AFTER INSERT ON portal_person REFERENCING NEW TABLE AS made
+  FOR EACH STATEMENT EXECUTE FUNCTION portal_person_words()
+--;
+CREATE OR REPLACE FUNCTION portal_person_reworded() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM search_word WHERE owner_id = OLD.id;
+  IF TG_OP = 'UPDATE' THEN
     INSERT INTO search_word (firm_id, kind, word, owner_id)
     SELECT DISTINCT NEW.firm_id, 'p', left(w, 40), NEW.id
     FROM unnest(string_to_array(NEW.search_text, ' ')) w WHERE w <> '';
@@ -213,8 +221,8 @@ BEGIN
   RETURN NULL;
 END $$
 --;
-CREATE TRIGGER portal_person_words AFTER INSERT OR DELETE ON portal_person
-  FOR EACH ROW EXECUTE FUNCTION portal_person_words()
---;
 CREATE TRIGGER portal_person_reworded AFTER UPDATE OF search_text ON portal_person
-  FOR EACH ROW WHEN (NEW.search_text <> OLD.search_text) EXECUTE FUNCTION portal_person_words()
+  FOR EACH ROW WHEN (NEW.search_text <> OLD.search_text) EXECUTE FUNCTION portal_person_reworded()
+--;
+CREATE TRIGGER portal_person_unworded AFTER DELETE ON portal_person
+  FOR EACH ROW EXECUTE FUNCTION portal_person_reworded()

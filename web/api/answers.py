@@ -29,6 +29,7 @@ from models import (
     db,
     utc_now,
 )
+from models.among import among
 from schemas.answers import ItemAnswer
 from web.who import current_member
 from workflows.registry import Workflow
@@ -130,18 +131,17 @@ def _delivery(mail: Any) -> dict[str, Any] | None:
 
 def _rows(ids: Sequence[str]) -> dict[str, Any]:
     """What is shown of invites, as plain rows: an answer of a thousand needs no objects."""
-    return {row.id: row for row in db.session.execute(_INVITES, {"ids": list(ids)})} if ids else {}
+    return {row.id: row for row in db.session.execute(_INVITES, {"ids": ids})} if ids else {}
 
 
 def _items(ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     items: dict[str, list[dict[str, str]]] = defaultdict(list)
     if ids:
-        for invite_id, workflow, item_id, title in db.session.execute(_ITEMS, {"ids": list(ids)}):
+        for invite_id, workflow, item_id, title in db.session.execute(_ITEMS, {"ids": ids}):
             items[invite_id].append({"type": workflow, "id": item_id, "title": title})
     return items
 
 
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _INVITES = (
     sa.select(
         Invite.id,
@@ -168,12 +168,12 @@ _INVITES = (
     .join(TeamMember, TeamMember.id == Invite.invited_by_id)
     .join(Login, Login.id == TeamMember.login_id)
     .outerjoin(Outbox, Outbox.id == outbox.latest_of(Invite.id))
-    .where(Invite.id.in_(_IDS))
+    .where(among(Invite.id))
 )
 _ITEMS = (
     sa.select(InviteItem.invite_id, WorkItem.workflow, WorkItem.id, WorkItem.title)
     .join(WorkItem, WorkItem.id == InviteItem.item_id)
-    .where(InviteItem.invite_id.in_(_IDS))
+    .where(among(InviteItem.invite_id))
     .order_by(InviteItem.created_at, WorkItem.id)
 )
 
