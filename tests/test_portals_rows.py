@@ -185,6 +185,17 @@ def test_what_is_rolled_back_leaves_no_row(app: Flask, world: World) -> None:
     assert without(app) == {}
 
 
+def test_what_a_savepoint_undoes_takes_nothing_else_with_it(app: Flask, world: World) -> None:
+    """What calls for the lists at the commit was the first thing noted, and that is gone."""
+    with app.app_context(), unit_of_work() as session:
+        with session.begin_nested() as undone:
+            records.add_client(view_of(world), "Gone", contacts=[("Gone", "gone@x.example")])
+            undone.rollback()
+        records.add_client(view_of(world), "Byron Family", contacts=[("Ada Byron", ADA)])
+    assert people(app) == {ADA: ("Ada Byron", "no_invite", "none")}
+    assert without(app) == {"byron family": (False, True)}
+
+
 def test_the_rows_agree_with_the_standing_whatever_happens(app: Flask, world: World) -> None:
     """Sixty random changes, some behind the back of the rooms; after each, rows and standings agree."""
     chance = random.Random(7)

@@ -63,6 +63,21 @@ def test_inviting_from_the_record(world: World) -> None:
         assert len(second) < 25
 
 
+def test_postgresql_keeps_what_it_planned_from_one_request_to_the_next(world: World, backend: str) -> None:
+    """Planning takes longer than running; the driver would forget all plans whenever a reading ends."""
+    if backend != "postgresql":
+        pytest.skip("Python's own SQLite keeps statements by itself")
+    client = make_client(world, "Byron Family", ("Ada", "ada@x.example"))
+    for number in range(8):
+        recipients = [{"email": f"new{number}@x.example"}]
+        post(world, f"/clients/{client}/invites", {"recipients": recipients})
+    with world.app.app_context():
+        kept = sa.text("SELECT statement FROM pg_prepared_statements")
+        planned = " ".join(db.session.scalars(kept))
+    for table in ("api_token", "contact", "invite", "outbox", "event"):
+        assert f"INSERT INTO {table} " in planned or f"FROM {table} " in planned, planned
+
+
 def test_inviting_who_is_on_the_record(world: World) -> None:
     counts = []
     for number in (1, MANY):
