@@ -48,6 +48,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     background.init_app(app)
     tasks.register(app)
     doors.init_app(app, _add_pages)
+    memory.look_past_what_stays()
     return app
 
 

@@ -9,6 +9,7 @@ begins with, cost no measurable time here: Python's lock lets one thread run at 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # names of malloc.h, the same wherever glibc runs
@@ -26,3 +27,12 @@ def keep_little() -> None:
         return
     mallopt(_M_ARENA_MAX, ARENAS)
     mallopt(_M_MMAP_THRESHOLD, AT_ONCE)
+
+
+def look_past_what_stays() -> None:
+    """Spare the garbage collector what is there once the process's first application is built.
+
+    A round over everything took a tenth of a second, in the midst of a Send, and came once in three thousand invites.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()

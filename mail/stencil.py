@@ -89,8 +89,8 @@ class _Page:
     """A text whose lines are encoded but for those with open places."""
 
     def __init__(self, text: str) -> None:
-        # Encoded stretches, and lines to fill: their words and slots in turn.
-        self._pieces: list[bytes | list[str]] = []
+        # Encoded stretches, and lines to fill, their slots as `%(slot)s`.
+        self._pieces: list[bytes | str] = []
         stretch = ""
         for line in _lines(text):
             if _MARK not in line:
@@ -98,19 +98,14 @@ class _Page:
                 continue
             if stretch:
                 self._pieces.append(mime.quoted(stretch))
-            self._pieces.append(_SLOT.split(line))
+            self._pieces.append(_SLOT.sub(r"%(\1)s", line.replace("%", "%%")))
             stretch = ""
         if stretch:
             self._pieces.append(mime.quoted(stretch))
 
     def fill(self, values: dict[str, str]) -> bytes:
         return b"".join(
-            [
-                piece
-                if isinstance(piece, bytes)
-                else mime.quoted("".join([values.get(part, part) for part in piece]))
-                for piece in self._pieces
-            ]
+            [piece if isinstance(piece, bytes) else mime.quoted(piece % values) for piece in self._pieces]
         )
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,23 @@ def blocks_of_their_own(**settings: str) -> int:
 def test_a_large_block_is_given_back_whatever_was_freed_before() -> None:
     assert blocks_of_their_own() == 1
     assert blocks_of_their_own(MALLOC_ARENA_MAX="4") == 0  # the operator has told it: glibc's own rule holds
+
+
+COUNTS = """
+import gc, sys
+from app import create_app
+create_app({"PORTAL_DATA_DIR": sys.argv[1]})
+print(len(gc.get_objects()), gc.get_freeze_count())
+"""
+
+
+def test_the_collector_looks_past_what_the_application_is_made_of(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTS, str(tmp_path)],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    looked_at, spared = map(int, done.stdout.split())
+    assert looked_at < spared / 10
