@@ -53,10 +53,11 @@ def invite_people(occasion: Occasion, order: InviteOrder) -> list[InviteResult]:
     lock_client(occasion.client)
     found = invitees(occasion, order.recipients)
     people = {person.address.key: person for person in reversed(found) if isinstance(person, Invitee)}
+    known = _known(occasion.client.id, people)
     # Held before the accesses are read: an accept of this very moment is over by then and shows, or waits for us.
-    pending = _pending(occasion.client.id, people)
-    accesses = _accesses(occasion.client.id, people)
-    before = _scopes_before(occasion, people, accesses, pending)
+    pending = _pending(occasion.client.id, known)
+    accesses = _accesses(occasion.client.id, known)
+    before = _scopes_before(occasion, known, accesses, pending)
     outcomes = _already_in(occasion, people, accesses)
     to_invite = [_as_before(person, before) for key, person in people.items() if key not in outcomes]
     close_ended([accesses.get(person.address.key) for person in to_invite], occasion.actor)
@@ -81,7 +82,9 @@ def lock_client(client: Client) -> None:
     # NO KEY UPDATE (`key_share`): the transaction has written rows that point at the client already, and so has the one
     # it may wait for; a full FOR UPDATE would wait for those too, and two orders at once would be a deadlock.
     db.session.flush()
-    db.session.connection().execute(_LOCK, {"client_id": client.id})
+    connection = db.session.connection()
+    if connection.dialect.name != "sqlite":  # where we are the only one who writes
+        connection.execute(_LOCK, {"client_id": client.id})
     db.session.expire(client, ["contacts"])
 
 
@@ -91,8 +94,15 @@ def _result(person: Invitee, outcome: Outcome, reason: str, invite_id: str | Non
     )
 
 
+def _known(client_id: str, keys: Collection[str]) -> set[str]:
+    """Which of these addresses have, or had, an invite or an access. Most have none: nothing more is asked of them."""
+    return set(db.session.connection().scalars(_KNOWN, {"client_id": client_id, "keys": keys}))
+
+
 def _accesses(client_id: str, keys: Collection[str]) -> dict[str, PortalAccess]:
     """The access of each of these addresses that has, or had, one."""
+    if not keys:
+        return {}
     rows = db.session.scalars(_ACCESSES, {"client_id": client_id, "keys": keys})
     return {access.email: access for access in rows}
 
@@ -251,6 +261,14 @@ def items_by_invite(invites: Collection[Invite]) -> dict[str, list[WorkItem]]:
 
 # Built once: composing a statement costs as much as running it.
 _LOCK = sa.select(Client.id).where(Client.id == sa.bindparam("client_id")).with_for_update(key_share=True)
+_KNOWN = sa.union_all(
+    *(
+        sa.select(table.c.email).where(
+            table.c.client_id == sa.bindparam("client_id"), among(table.c.email, "keys")
+        )
+        for table in (Invite.__table__, PortalAccess.__table__)
+    )
+)
 _ACCESSES = (
     sa.select(PortalAccess)
     .where(PortalAccess.client_id == sa.bindparam("client_id"), among(PortalAccess.email, "keys"))
