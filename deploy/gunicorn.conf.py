@@ -13,3 +13,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8  # a request waits for the database most of its time
 timeout = 120  # seconds without a sign of life from a process; a request may take longer
 graceful_timeout = 20  # seconds for the requests under way when told to stop
+preload_app = (
+    True  # loaded once for all processes, which then share a third of their memory; new code wants a restart
+)
+control_socket_disable = True  # systemd or compose tells it what to do

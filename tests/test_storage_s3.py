@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import fsspec
 import pytest
 import sqlalchemy as sa
 import time_machine
@@ -17,6 +18,8 @@ import backup
 from models import Client, StoredFile, db, unit_of_work, utc_now
 from models.errors import Missing, TooLarge
 from tests.support.outside import Bucket, running_bucket
+from tests.support.smtp import free_port
+from tests.support.together import TOKEN, racing_world
 from tests.support.world import make_client, make_world
 from workflows import storage
 
@@ -113,6 +116,24 @@ def test_a_mistyped_bucket_is_told_and_not_made(kept_in: Callable[..., Flask], b
     with pytest.raises(FileNotFoundError):
         storage.receive(io.BytesIO(b"hello"), "a.txt")
     assert not bucket.exists("portla")
+
+
+def test_a_store_that_is_gone_is_told_and_leaves_no_row(
+    make_app: Callable[..., Flask], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # as in a process that begins
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    app = make_app(FILES_URL="s3://gone/files")
+    _, client_id = racing_world(app)
+    answer = app.test_client().post(
+        f"/api/v1/clients/{client_id}/files",
+        data={"file": (io.BytesIO(b"hello"), "a.txt")},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "unavailable")
+    with app.app_context():
+        assert db.session.scalars(sa.select(StoredFile.id)).all() == []
 
 
 def test_bytes_without_a_row_are_swept(kept_in: Callable[..., Flask], bucket: Bucket) -> None:

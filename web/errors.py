@@ -263,7 +263,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
 
 def _unexpected(error: Exception) -> Response:
     reference = _note(error)
-    status = 507 if _says_no_room(error) else 500
+    status = 507 if _says_no_room(error) else 503 if _says_no_answer(error) else 500
     code, title, sentence, next_step = WORDS[status]
     return answer(status, code, title, sentence, next_step, reference=reference)
 
@@ -276,6 +276,11 @@ def _says_no_room(error: Exception) -> bool:
         or getattr(cause, "sqlstate", None) == "53100"
         or getattr(cause, "errno", None) == errno.ENOSPC
     )
+
+
+def _says_no_answer(error: Exception) -> bool:
+    """Whether the file store can't be reached, as Amazon's library tells it (which few have installed)."""
+    return type(error).__module__.startswith("botocore.")
 
 
 def _note(error: Exception) -> str:

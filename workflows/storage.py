@@ -38,6 +38,8 @@ CHUNK: Final = 256 * 1024
 BLOCK: Final = (
     5 * 1024 * 1024
 )  # what a bucket is asked for and sent at a time: the least that S3 takes as a part
+# A bucket that is gone or reads slowly must not keep a thread for minutes: ten seconds a try, three tries.
+PATIENCE: Final = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 3}}
 ORPHAN_AFTER: Final = timedelta(days=2)  # no request takes that long
 ABANDONED_AFTER: Final = timedelta(days=7)  # a document that was uploaded and never sent
 SWEPT_DAYS: Final = 30  # folders older than that were swept many times
@@ -258,9 +260,13 @@ def _forget_abandoned() -> int:
 
 def _store() -> tuple[AbstractFileSystem, str]:
     """The file system of FILES_URL and the folder in it, without a slash at the end."""
-    # No list is kept of what lies there: other machines write, too.
     url = config.current().files_url
-    filesystem, path = cast("tuple[Any, str]", fsspec.core.url_to_fs(url, use_listings_cache=False))
+    options: dict[str, Any] = {"config_kwargs": PATIENCE} if url.startswith("s3:") else {}
+    # No list is kept of what lies there: other machines write, too.
+    filesystem, path = cast(
+        "tuple[Any, str]", fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
+    )
+    filesystem.retries = 1  # s3fs tries again what Amazon's library has tried already
     return filesystem, path.rstrip("/")
 
 
