@@ -19,10 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 def among(column: Any, name: str = "ids") -> sa.ColumnElement[bool]:
     """Whether the column is one of those that the parameter `name` lists."""
-    listed: sa.ColumnElement[bool] = column.op("IN", is_comparison=True)(
-        _Each(sa.bindparam(name, type_=_Ids()))
-    )
-    return listed
+    return _Among(column, sa.bindparam(name, type_=_Ids()))
 
 
 class _Ids(sa.types.TypeDecorator[Iterable[str]]):
@@ -39,20 +36,27 @@ class _Ids(sa.types.TypeDecorator[Iterable[str]]):
         return ids if dialect.name == "postgresql" else json.dumps(ids)
 
 
-class _Each(FunctionElement[str]):
-    """The ids as rows. Text, as the columns are: else SQLite takes no index."""
+class _Among(FunctionElement[bool]):
+    """The column, and the ids as one value."""
 
-    type = sa.Text()
+    type = sa.Boolean()
     inherit_cache = True
-    name = "each"
+    name = "among"
+
+    def self_group(self, against: Any = None) -> _Among:
+        """As it is: `... = 1`, as SQLite is asked of other truths, would take no index."""
+        return self
 
 
-@compiles(_Each, "sqlite")
-def _each_in_sqlite(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
-    ids = compiler.process(element.clauses, **options)
-    return f"(SELECT CAST(value AS TEXT) FROM json_each({ids}))"  # noqa: S608  # ids are a parameter
+@compiles(_Among, "sqlite")
+def _among_in_sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(part, **options) for part in element.clauses)
+    # Text, as the columns are: else SQLite takes no index.
+    return f"({column} IN (SELECT CAST(value AS TEXT) FROM json_each({ids})))"  # noqa: S608  # ids are a parameter
 
 
-@compiles(_Each, "postgresql")
-def _each_in_postgresql(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(SELECT unnest({compiler.process(element.clauses, **options)}))"
+@compiles(_Among, "postgresql")
+def _among_in_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(part, **options) for part in element.clauses)
+    # Not `IN (SELECT unnest(...))`, which a plan made for few rows would unpack again for each of many.
+    return f"({column} = ANY ({ids}))"
