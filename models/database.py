@@ -56,8 +56,7 @@ def init_database(app: Flask, url: str) -> None:
         options["pool_recycle"] = 3600  # seconds; a new connection reads the statistics (see statistics.py)
     else:
         # Our pages read a few rows of many: starting parallel workers or a compiler costs more than all of the reading.
-        # And what they read lies in memory, mostly; a plan that was made while a table was small, and kept, must not read
-        # all of it later.
+        # And what they read lies in memory, mostly. Plans are kept: one made while a table is small must use its index.
         settings = "-c timezone=utc -c max_parallel_workers_per_gather=0 -c jit=off -c random_page_cost=1.1"
         options["connect_args"] = {"options": settings, "connect_timeout": 10}
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
