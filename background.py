@@ -321,7 +321,7 @@ def _open(settings: Settings) -> Huey:
             return Huey("portal", storage_class=once_more(storages).RedisStorage, url=url, **options)
         case "postgresql":
             dsn = "postgresql://" + url.partition("://")[2]
-            connect = functools.partial(psycopg.connect, dsn, connect_timeout=10)
+            connect = functools.partial(_connect, dsn)
             with connect() as turn:  # Huey makes its tables: two that make the same at once fail
                 turn.execute("SELECT pg_advisory_lock(7216002)")
                 return PostgresHuey("portal", connection=connect, **options)
@@ -330,6 +330,12 @@ def _open(settings: Settings) -> Huey:
             filename = own or str(settings.data_dir / "queue.sqlite3")
             files = {"filename": filename, "fsync": False, "cache_mb": 1, "timeout": 10}
             return Huey("portal", storage_class=BellStorage, **files, **options)
+
+
+def _connect(dsn: str) -> psycopg.Connection:
+    connection = psycopg.connect(dsn, connect_timeout=10, autocommit=True)
+    connection.execute("SET synchronous_commit TO off")  # nothing in a queue is worth a wait for the disk
+    return connection
 
 
 def _schedule(minutes: int) -> Any:
