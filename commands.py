@@ -193,12 +193,12 @@ def upgrade() -> None:
         if migrating.is_at_head(db.engine):
             return
         if db.engine.dialect.name != "postgresql":
-            migrating.alembic().upgrade()
+            migrating.upgrade()
             return
         with db.engine.connect() as connection:
             connection.execute(sa.text("SELECT pg_advisory_lock(7216001)"))
             try:
-                migrating.alembic().upgrade()
+                migrating.upgrade()
             finally:
                 connection.execute(sa.text("SELECT pg_advisory_unlock(7216001)"))
 

@@ -20,7 +20,6 @@ from invites import bulk_run, expiry, job_import, reminders
 from mail.report_reader import read_reports
 from mail.worker import send_due
 from models import AcceptCode, IdempotentCall, LoginSession, RateLimit, unit_of_work, utc_now
-from models.statistics import refresh_statistics
 from workflows import storage
 from workflows.esign_request.completion import seal_all_pending
 
@@ -122,10 +121,7 @@ def read_bounces() -> None:
 
 
 def tidy() -> None:
-    """Delete what has ended and nobody asks for any more, and tell the planner how large the tables are.
-
-    Sessions, codes, counters, remembered calls, drafts of imports.
-    """
+    """Delete what has ended and nobody asks for any more: sessions, codes, counters, remembered calls."""
     now = utc_now()
     with unit_of_work() as session:
         session.execute(sa.delete(LoginSession).where(LoginSession.expires_at < now))
@@ -135,8 +131,6 @@ def tidy() -> None:
             sa.delete(IdempotentCall).where(IdempotentCall.created_at < now - KEEP_IDEMPOTENT_CALLS)
         )
         job_import.drop_drafts(now)
-    with unit_of_work() as session:
-        refresh_statistics(session)
 
 
 def sweep_orphans() -> None:

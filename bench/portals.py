@@ -117,7 +117,7 @@ def prepare(folder: Path, url: str | None, size: int) -> None:
     app = create_app(settings(folder, url) | {"PORTAL_TESTING": "true"})
     began = time.perf_counter()
     with app.app_context():
-        migrating.alembic().upgrade()
+        migrating.upgrade()
     fill(app, size)
     with app.app_context():
         db.engine.dispose()
@@ -209,7 +209,7 @@ def job(folder: Path, url: str | None, size: int) -> None:
     with running_sink(folder / "taken", links=False) as sink:
         app = create_app(settings(folder, url) | sink.settings | {"PORTAL_TESTING": "true"})
         with app.app_context():
-            migrating.alembic().upgrade()
+            migrating.upgrade()
         member_id = fill(app, size, invited=False)
         with app.app_context():
             began = time.perf_counter()

@@ -155,7 +155,7 @@ _WAS_SENDING = _MAIL.c.state == MailState.SENDING
 _CRASHED = sa.and_(_WAS_SENDING, _MAIL.c.crashes >= MOST_CRASHES - 1)
 
 _ANYTHING = sa.select(sa.literal(1)).where(_DUE).limit(1)
-_NEXT = sa.select(sa.func.min(_MAIL.c.due_at)).where(_MAIL.c.state == MailState.QUEUED)
+_NEXT = sa.select(sa.func.min(_MAIL.c.due_at)).where(_WAITS, _MAIL.c.state == MailState.QUEUED)
 
 
 def _first_due(of: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -53,7 +53,6 @@ def init_database(app: Flask, url: str) -> None:
     options |= {"pool_size": 20, "max_overflow": 20, "pool_use_lifo": True}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": _WAIT, "check_same_thread": False}
-        options["pool_recycle"] = 3600  # seconds; a new connection reads the statistics (see statistics.py)
     else:
         # Our pages read a few rows of many: starting parallel workers or a compiler costs more than all of the reading.
         # And what they read lies in memory, mostly. Plans are kept: one made while a table is small must use its index.

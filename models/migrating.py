@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from flask import current_app
 
 from later import later
+from models import statistics
 from models.base import Base
+from models.database import unit_of_work
 
 if TYPE_CHECKING:
     import flask_alembic
@@ -50,6 +52,13 @@ def is_at_head(engine: sa.Engine) -> bool:
     """Whether the database has every migration."""
     with engine.connect() as connection:
         return current(connection) == heads()
+
+
+def upgrade() -> None:
+    """Bring the database to head. An edge: its own units of work."""
+    alembic().upgrade()
+    with unit_of_work() as session:
+        statistics.fix(session.connection())
 
 
 def alembic() -> flask_alembic.Alembic:

@@ -120,7 +120,7 @@ def _create_app(values: dict[str, Any]) -> Flask:
 def _migrate(data_dir: Path, url: str) -> None:
     app = _create_app({"PORTAL_DATA_DIR": data_dir, "DATABASE_URL": url, "PORTAL_TESTING": "true"})
     with app.app_context():
-        migrating.alembic().upgrade()
+        migrating.upgrade()
     _close(app)
 
 

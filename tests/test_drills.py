@@ -261,7 +261,7 @@ def test_a_database_that_restarts_at_once(sink: Sink, tmp_path: Path) -> None:
         } | ONE_LINE | LEASE | sink.settings  # fmt: skip
         app = create_app(values)
         with app.app_context():
-            migrating.alembic().upgrade()
+            migrating.upgrade()
         many_invites(app, number)
         begun = time.monotonic()
         with workers(values | ({"MAIL_CONNECTIONS": "4"} if FULL else {}), tmp_path) as crew:

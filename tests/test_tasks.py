@@ -212,12 +212,3 @@ def test_every_task_runs_on_an_empty_installation(app: Flask) -> None:
         with app.app_context():
             function()
     assert counts(app) == before
-
-
-@pytest.mark.one_database
-def test_tidying_tells_sqlite_how_large_its_tables_are(app: Flask, world: World, byron: str) -> None:
-    invite(world, byron, ADA)
-    with app.app_context():
-        tasks.tidy()
-        known = db.session.execute(sa.text("SELECT DISTINCT tbl FROM sqlite_stat1")).scalars().all()
-    assert {"client", "contact", "invite"} <= set(known)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from models import Base
+from models import Base, statistics
 
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -20,3 +20,4 @@ def create_tables(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         for statement in sql.split("\n--;\n"):
             connection.execute(sa.text(statement))
+        statistics.fix(connection)

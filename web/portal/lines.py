@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from flask import g, url_for
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
 import languages
 from languages import say
@@ -47,7 +47,7 @@ class Line:
 
 def load(statement: sa.Select[WorkItem], most: int) -> list[WorkItem]:
     """The items of a list with what their lines show of client and sender."""
-    options = (joinedload(WorkItem.client), joinedload(WorkItem.created_by))
+    options = (joinedload(WorkItem.client), selectinload(WorkItem.created_by))
     return list(db.session.scalars(statement.options(*options).limit(most)).unique())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Blueprint, request, url_for
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import selectinload
 
 from invites.inviting import invite_people
 from invites.lifecycle import Occasion
@@ -112,7 +112,7 @@ def _items(view: FirmView, client: Client, workflow: Workflow) -> dict[str, Any]
     statement = (
         view.items(workflow.slug)
         .where(WorkItem.client_id == client.id)
-        .options(joinedload(WorkItem.created_by))
+        .options(selectinload(WorkItem.created_by))
     )
     items, more = keyset(statement, [WorkItem.id], lambda item: [item.id], descending=True)
     return {"lines": item_lines(workflow, items), "fields": workflow.api_fields_of(items), "more": more}
