@@ -140,7 +140,6 @@ def test_bytes_without_a_row_are_swept(kept_in: Callable[..., Flask], bucket: Bu
     kept_in("swept")
     with time_machine.travel(utc_now() - timedelta(days=3), tick=False):
         key = storage.receive(io.BytesIO(b"orphan"), "orphan.txt").storage_key
-        # Stores refuse what was signed three days ago, so only the name is old.
     assert f"swept/{key}" in bucket.listed()
     assert storage.sweep_orphans() == 1
     assert storage.sweep_orphans() == 0
