@@ -4,7 +4,7 @@ from models.answer import Answer
 from models.api_token import ApiToken, IdempotentCall
 from models.base import Base, new_id, utc_now
 from models.client import Client, ClientAssignment, Contact, TickedLastTime
-from models.database import after_commit, db, insert_rows, unit_of_work
+from models.database import after_commit, db, unit_of_work
 from models.event import Event, append_event, append_events
 from models.firm import Firm, FirmLicence, FirmLogo, Licence
 from models.invite import AcceptCode, Invite, InviteItem, InviteState, InviteToken
@@ -15,6 +15,7 @@ from models.outbox import MailKind, MailState, Outbox
 from models.portal import AccessState, ItemGrant, PortalAccess, PortalUser, Scope
 from models.portal_list import Part, PortalClient, PortalPerson, PortalTally, SearchWord, Stage
 from models.rate_limit import RateLimit
+from models.rows import insert_rows
 from models.signer import Signer, SignerState
 from models.stored_file import StoredFile
 from models.switch import Switch

@@ -7,43 +7,36 @@ worker) is handed to `after_commit()`.
 SQLite: WAL, foreign keys on, and writers begin with BEGIN IMMEDIATE. A transaction that reads first and writes
 later fails at once there when another writer came between, however long the busy timeout is; so a unit of work
 first ends the request's reading transaction and begins anew as a writer. Rows loaded before are loaded again, under
-the lock, when they are next touched. Threads and processes queue up for that lock before SQLite (see `_Turns`): who
-waits for it there sleeps up to a tenth of a second at a time and looks again, while others come and take it. Waiting
-for the disk comes after that turn, and one wait serves all who committed before it began (see `_Log`).
+the lock, when they are next touched. Threads and processes queue up for that lock before SQLite (`sqlite_turns.py`):
+who waits for it there sleeps up to a tenth of a second at a time and looks again, while others come and take it. The
+wait for the disk comes after that turn, and one wait serves all who committed before it began (`sqlite_log.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
 import inspect
-import json
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask, current_app
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.orm import Session
 
 from models.portal_list import settle_lists
+from models.sqlite_log import Log
+from models.sqlite_turns import WAIT, Turns
 
 db = SQLAlchemy()
-_Form = Callable[[Any], Any]
 
 _WRITES = "portal_writes"
 _AFTER_COMMIT = "portal_after_commit"
 _OPEN = "portal_unit_of_work"
 _TURNS = "portal_turns"
 _LOG = "portal_log"
-_WAIT = 30  # seconds, for whoever writes to SQLite at this moment
 
 
 def init_database(app: Flask, url: str) -> None:
@@ -52,7 +45,7 @@ def init_database(app: Flask, url: str) -> None:
     # The connection used last goes first: its pages and its prepared statements are at hand.
     options |= {"pool_size": 20, "max_overflow": 20, "pool_use_lifo": True}
     if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": _WAIT, "check_same_thread": False}
+        options["connect_args"] = {"timeout": WAIT, "check_same_thread": False}
     else:
         # Our pages read a few rows of many: starting parallel workers or a compiler costs more than all of the reading.
         # And what they read lies in memory, mostly. Plans are kept: one made while a table is small must use its index.
@@ -68,9 +61,9 @@ def init_database(app: Flask, url: str) -> None:
         if db.engine.dialect.name == "sqlite":
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
             sa.event.listen(db.engine, "begin", _begin_sqlite)
-            app.extensions[_TURNS] = _Turns(db.engine.url.database)
+            app.extensions[_TURNS] = Turns(db.engine.url.database)
             if db.engine.url.database:
-                app.extensions[_LOG] = _Log(f"{os.path.realpath(db.engine.url.database)}-wal")
+                app.extensions[_LOG] = Log(f"{os.path.realpath(db.engine.url.database)}-wal")
                 sa.event.listen(db.sessionmaker, "after_commit", _committed_alone)
         else:
             sa.event.listen(db.engine, "rollback", _roll_back)
@@ -81,7 +74,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    # The database stays whole; that a commit lasts is what _Log sees to.
+    # The database stays whole; that a commit lasts is what Log sees to.
     cursor.execute("PRAGMA synchronous=NORMAL")
     # Each of some twenty connections keeps so much of a large database; what isn't kept lies in the system's cache.
     cursor.execute("PRAGMA cache_size=-4096")
@@ -110,43 +103,6 @@ def _roll_back(connection: sa.Connection) -> None:
         driver.pgconn.exec_(b"ROLLBACK")
 
 
-class _Log:
-    """SQLite's write-ahead log. What was committed lasts once the disk has it, for which this waits.
-
-    SQLite itself (synchronous=FULL) would wait before it lets the next writer in: four milliseconds for each of them in
-    turn on a common disk, where those who come meanwhile can share one wait. Syncing the log is all that it does, too.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.waits = True  # tests outlive no power failure
-        self._counting, self._syncing = threading.Lock(), threading.Lock()
-        self._commits = self._lasting = 0
-
-    def sync(self) -> None:
-        """Return once all that was committed before the call lasts. Raises OSError where the disk fails."""
-        if not self.waits:
-            return
-        with self._counting:
-            self._commits += 1
-            mine = self._commits
-        with self._syncing:
-            if self._lasting >= mine:
-                return  # whoever was here before began after our commit
-            covered = self._commits
-            # Where it is gone, who used it last has copied it into the database, and synced that.
-            with contextlib.suppress(FileNotFoundError):
-                log = os.open(self.path, os.O_RDONLY)
-                try:
-                    _sync_data(log)
-                finally:
-                    os.close(log)
-            self._lasting = covered
-
-
-_sync_data = getattr(os, "fdatasync", os.fsync)  # some systems know fsync alone
-
-
 def _committed_alone(session: Session) -> None:
     """What commits without a unit of work (Flask-Security) waits for the disk as well."""
     if not session.info.get(_OPEN):
@@ -154,45 +110,13 @@ def _committed_alone(session: Session) -> None:
 
 
 def _wait_for_the_disk() -> None:
-    log: _Log | None = current_app.extensions.get(_LOG)
+    log: Log | None = current_app.extensions.get(_LOG)
     if log is not None:
         log.sync()
 
 
-class _Turns:
-    """One writer to SQLite at a time: a process's threads by a lock, the processes by one on a file beside it."""
-
-    def __init__(self, database: str | None) -> None:
-        self._path = f"{os.path.realpath(database)}-turn" if database else None
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for it and hold it. Who waited in vain goes on, and is told so by SQLite."""
-        mine = self._lock.acquire(timeout=_WAIT)
-        try:
-            with self._of_this_process() if mine else contextlib.nullcontext():
-                yield
-        finally:
-            if mine:
-                self._lock.release()
-
-    @contextlib.contextmanager
-    def _of_this_process(self) -> Iterator[None]:
-        """The system ends it with the process, however that ends."""
-        if self._path is None:
-            yield
-            return
-        file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)  # an operator's command may have made it
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(file)
-
-
 def _turn() -> contextlib.AbstractContextManager[None]:
-    turns: _Turns | None = current_app.extensions.get(_TURNS)
+    turns: Turns | None = current_app.extensions.get(_TURNS)
     return turns.turn() if turns is not None else contextlib.nullcontext()
 
 
@@ -237,64 +161,6 @@ def after_commit(callback: Callable[..., None], *arguments: object) -> None:
     )
     if (callback, arguments) not in callbacks:
         callbacks.append((callback, arguments))
-
-
-def insert_rows(model: Any, rows: Sequence[Mapping[str, Any]], *, leave_out_taken: bool = False) -> int:
-    """Insert many rows of `model` at once, past the session's objects; how many came in.
-
-    All rows name the same columns; defaults don't count. With `leave_out_taken` a row doesn't come in where another has
-    its place in a unique index, otherwise it raises IntegrityError. What the rows point at must have been sent to the
-    database already: flush first where it may not be.
-    """
-    if not rows:
-        return 0
-    connection, counted = db.session.connection(), {"preserve_rowcount": True}
-    if connection.dialect.name == "postgresql":
-        statement = _insert_json(model, tuple(rows[0]), leave_out_taken)
-        values = {"rows": json.dumps(rows, default=datetime.isoformat)}
-        return connection.execute(statement, values, execution_options=counted).rowcount
-    text, forms = _insert_each(model, tuple(rows[0]), leave_out_taken)
-    each = list(zip(*(_formed(name, form, rows) for name, form in forms.items()), strict=True))
-    return connection.exec_driver_sql(text, each, execution_options=counted).rowcount
-
-
-# Built once: composing a statement costs as much as running it.
-
-
-@functools.cache
-def _insert_json(model: Any, names: tuple[str, ...], leave_out_taken: bool) -> sa.Insert:
-    """For PostgreSQL: all rows are one parameter, which the database reads by the types of its own columns.
-
-    A third of the time that a statement for each row takes, though the driver sends all of these at once.
-    """
-    table = model.__table__
-    rows = sa.func.json_populate_recordset(
-        sa.literal_column(f"NULL::{table.name}"), sa.cast(sa.bindparam("rows", type_=sa.Text()), sa.JSON)
-    ).table_valued(*names)
-    statement = postgresql.insert(table).from_select(names, sa.select(*rows.c), include_defaults=False)
-    return statement.on_conflict_do_nothing() if leave_out_taken else statement
-
-
-@functools.cache
-def _insert_each(
-    model: Any, names: tuple[str, ...], leave_out_taken: bool
-) -> tuple[str, dict[str, _Form | None]]:
-    """For SQLite: the statement, and what puts each column's values into the form that is stored."""
-    table, dialect = model.__table__, pysqlite.dialect()
-    statement = sqlite.insert(sa.table(table.name, *(sa.column(name) for name in names)))
-    if leave_out_taken:
-        statement = statement.on_conflict_do_nothing()
-    forms = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
-    return str(statement.compile(dialect=dialect)), forms
-
-
-def _formed(name: str, form: _Form | None, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """A column of the rows as the driver takes it. What they share (a moment, a state) gets its form once."""
-    values = [row[name] for row in rows]
-    if form is None:
-        return values
-    formed = {key: form(value) for key, value in {id(value): value for value in values}.items()}
-    return [formed[id(value)] for value in values]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, id_column, link, new_id, utc_now
-from models.database import after_commit, db, insert_rows
+from models.database import after_commit, db
+from models.rows import insert_rows
 
 
 class Event(Base):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from models import Switch, after_commit, database, db, unit_of_work, utc_now
+from models import Switch, after_commit, db, sqlite_log, unit_of_work, utc_now
 
 pytestmark = pytest.mark.one_database
 
@@ -36,7 +36,7 @@ class Disk:
 def disk(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     with app.app_context():
         disk = Disk(db.engine.url.database or "")
-    monkeypatch.setattr(database, "_sync_data", disk.sync)
+    monkeypatch.setattr(sqlite_log, "_sync_data", disk.sync)
     app.extensions["portal_log"].waits = True
     yield disk
     app.extensions["portal_log"].waits = False
@@ -87,6 +87,6 @@ def test_a_disk_that_fails_is_said(app: Flask, disk: Disk, monkeypatch: pytest.M
     def broken(log: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(database, "_sync_data", broken)
+    monkeypatch.setattr(sqlite_log, "_sync_data", broken)
     with app.app_context(), pytest.raises(OSError, match="Input/output"), unit_of_work() as session:
         session.add(switch("one"))
