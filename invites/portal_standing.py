@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from invites.portals import access_ended
-from invites.searching import IS_INVITED, are_few
+from invites.searching import IS_INVITED, are_few, asked_of_each
 from invites.standing import StandingKey
 from models import Invite, PortalPerson, Stage
 
@@ -44,7 +44,7 @@ def invitee_stands(firm_id: str, key: StandingKey, now: datetime) -> sa.ColumnEl
     """
     theirs = sa.and_(PortalPerson.firm_id == firm_id, person_stands(key, now))
     if not are_few(sa.select(PortalPerson.id).where(theirs)):
-        return sa.exists().where(IS_INVITED, theirs)
+        return asked_of_each(sa.select(PortalPerson.id).where(IS_INVITED, theirs))
     return Invite.id.in_(
         sa.select(Invite.id).select_from(PortalPerson).join(Invite, IS_INVITED).where(theirs)
     )

@@ -42,17 +42,23 @@ def begins(word: Any, beginning: str) -> Condition:
 
 def has_words(owner_id: Any, beginnings: Sequence[str]) -> Condition:
     """The row of that key has a word that begins so, for each."""
-    conditions = []
-    for beginning in beginnings:
-        word = aliased(SearchWord)
-        conditions.append(sa.exists().where(word.owner_id == owner_id, begins(word.word, beginning)))
-    return sa.and_(sa.true(), *conditions)
+    return sa.and_(sa.true(), *(_words(owner_id, beginning).exists() for beginning in beginnings))
+
+
+def _words(owner_id: Any, beginning: str) -> sa.Select[str]:
+    word = aliased(SearchWord)
+    return sa.select(word.word).where(word.owner_id == owner_id, begins(word.word, beginning))
 
 
 def are_few(rows: sa.Select[Any]) -> bool:
     """Whether a statement finds at most FEW rows. Reads no more than that."""
     some = rows.limit(FEW + 1).subquery()
     return (db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= FEW
+
+
+def asked_of_each(rows: sa.Select[Any]) -> Condition:
+    """There is such a row, asked as a list is walked: an EXISTS PostgreSQL would answer for all of the list at once."""
+    return rows.limit(1).scalar_subquery().is_not(None)
 
 
 def clients_found(firm_id: str, text: str) -> Condition:
@@ -62,8 +68,11 @@ def clients_found(firm_id: str, text: str) -> Condition:
         return sa.false()
     hits = _hits(firm_id, words)
     if not are_few(hits):
-        theirs = sa.exists().where(PortalPerson.client_id == Client.id, has_words(PortalPerson.id, words))
-        return sa.or_(has_words(Client.id, words), theirs)
+        its_own = sa.and_(*(asked_of_each(_words(Client.id, beginning)) for beginning in words))
+        theirs = sa.select(PortalPerson.id).where(
+            PortalPerson.client_id == Client.id, has_words(PortalPerson.id, words)
+        )
+        return sa.or_(its_own, asked_of_each(theirs))
     found = hits.cte("found")
     by_person = sa.select(PortalPerson.client_id).join(found, found.c.owner_id == PortalPerson.id)
     return Client.id.in_(by_person.union_all(sa.select(found.c.owner_id)))
@@ -76,7 +85,7 @@ def invites_found(firm_id: str, text: str) -> Condition:
         return sa.false()
     hits = _hits(firm_id, words)
     if not are_few(hits):
-        return sa.exists().where(IS_INVITED, has_words(PortalPerson.id, words))
+        return asked_of_each(sa.select(PortalPerson.id).where(IS_INVITED, has_words(PortalPerson.id, words)))
     found = hits.subquery()
     theirs = sa.select(PortalPerson).join(found, found.c.owner_id == PortalPerson.id)
     return Invite.id.in_(theirs.join(Invite, IS_INVITED).with_only_columns(Invite.id))
