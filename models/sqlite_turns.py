@@ -20,7 +20,10 @@ class Turns:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for it and hold it. Who waited in vain goes on, and is told so by SQLite."""
+        """Wait for it and hold it. A thread that waited in vain goes on, and is told so by SQLite.
+
+        For another process there is no such end: one that is dead has let go, one that is stopped holds the rest up.
+        """
         mine = self._lock.acquire(timeout=WAIT)
         try:
             with self._of_this_process() if mine else contextlib.nullcontext():

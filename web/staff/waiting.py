@@ -96,17 +96,17 @@ def _expired(view: FirmView, now: datetime) -> list[Invite]:
     return _people(view, Stage.INVITED, PortalPerson.expires_at, PortalPerson.expires_at <= now)
 
 
-def _people(view: FirmView, stage: Stage, newest: Any, *conditions: sa.ColumnElement[bool]) -> list[Invite]:
-    """The latest invites of those who are in this stage."""
+def _people(view: FirmView, stage: Stage, order: Any, *conditions: sa.ColumnElement[bool]) -> list[Invite]:
+    """The latest invites, by `order`, of those who are in this stage."""
     some = (
         view.portal_people()
         .where(in_stage(stage), *conditions)
-        .order_by(newest.desc(), PortalPerson.id.desc())
+        .order_by(order.desc(), PortalPerson.id.desc())
         .limit(EACH)
-        .with_only_columns(PortalPerson.invite_id, newest.label("newest"))
+        .with_only_columns(PortalPerson.invite_id, order.label("place"))
         .subquery()
     )
-    statement = sa.select(Invite).join(some, some.c.invite_id == Invite.id).order_by(some.c.newest.desc())
+    statement = sa.select(Invite).join(some, some.c.invite_id == Invite.id).order_by(some.c.place.desc())
     return _invites(statement)
 
 
